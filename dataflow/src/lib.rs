@@ -1,1 +1,29 @@
-//! .
+//! The dataflow layer of Pelton: moments, batches, the logical graph, and its lowering onto timely.
+//!
+//! In reading order:
+//! * [`time`]: event times, epochs, and the moment that one frontier carries for both;
+//! * [`record`]: records and erased batches; [`key`]: the fixed hash and key groups;
+//! * [`graph`]: the logical graph, its validation and `explain`;
+//! * [`operator`], [`source`], [`sink`], [`partition`]: the contracts that operators and
+//!   connectors fulfil, with [`error`] for what goes wrong;
+//! * [`env`]: what the stages of a worker share and how they speak with the coordinator;
+//!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
+//! * [`lower`]: stages, credited channels, epoch order.
+//!
+//! It knows neither keyed state nor any operator by name.
+
+pub mod clock;
+pub mod env;
+pub mod error;
+pub mod graph;
+pub mod key;
+pub mod lower;
+pub mod operator;
+pub mod partition;
+pub mod record;
+pub mod settings;
+pub mod sink;
+pub mod source;
+pub mod stats;
+pub mod time;
+pub mod watermarks;

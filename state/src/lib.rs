@@ -1,1 +1,3 @@
-//! .
+//! Keyed state, and the checkpoints that make it durable.
+
+pub mod files;

@@ -1,0 +1,238 @@
+//! Records and batches: what travels along the edges of a graph.
+//!
+//! A record is a value with its event time. Records travel in batches; a batch is typed inside an
+//! operator and erased between operators, so that erasure costs once per batch.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::time::EventTime;
+
+/// What a stream can be made of: owned, cloneable, serializable values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel in a stream",
+    note = "a record needs `#[derive(Clone, Serialize, Deserialize)]`, and must be `Send` and own its data"
+)]
+pub trait Data: Clone + Send + Serialize + DeserializeOwned + 'static {}
+
+impl<T: Clone + Send + Serialize + DeserializeOwned + 'static> Data for T {}
+
+/// A value and its event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<T> {
+    /// When it happened.
+    pub time: EventTime,
+    /// What happened.
+    pub value: T,
+}
+
+impl<T> Record<T> {
+    /// A record of `value` at `time`.
+    pub fn new(time: EventTime, value: T) -> Self {
+        Self { time, value }
+    }
+}
+
+/// A run of positions in one split that a batch was made from; it names the place in errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The source and split, as `payments/shard-0`.
+    pub split: Arc<str>,
+    /// The first position, in the split's own count (sequence number, line, index).
+    pub first: u64,
+    /// The last position, inclusive.
+    pub last: u64,
+}
+
+/// Where the records of a batch came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Positions the batch was made from: at most [`Origin::MAX_SPANS`], then `truncated`.
+    pub spans: Vec<Span>,
+    /// More splits contributed than are listed.
+    pub truncated: bool,
+    /// When the source read the oldest of them, in microseconds of the job's clock;
+    /// `i64::MAX` if no record of a source is among them (a timer's output).
+    pub read_at_us: i64,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { spans: Vec::new(), truncated: false, read_at_us: i64::MAX }
+    }
+}
+
+impl Origin {
+    /// An exchange mixes batches of many splits; beyond a few the list no longer helps to find
+    /// the record and would cost per batch.
+    pub const MAX_SPANS: usize = 4;
+
+    /// The origin of one run of one split.
+    #[must_use]
+    pub fn of(span: Span, read_at_us: i64) -> Self {
+        Self { spans: vec![span], truncated: false, read_at_us }
+    }
+
+    /// Adds what `other` names.
+    pub fn merge(&mut self, other: &Self) {
+        self.read_at_us = self.read_at_us.min(other.read_at_us);
+        self.truncated |= other.truncated;
+        for span in &other.spans {
+            if let Some(known) = self.spans.iter_mut().find(|known| Arc::ptr_eq(&known.split, &span.split)) {
+                known.first = known.first.min(span.first);
+                known.last = known.last.max(span.last);
+            } else if self.spans.len() < Self::MAX_SPANS {
+                self.spans.push(span.clone());
+            } else {
+                self.truncated = true;
+            }
+        }
+    }
+
+    /// The position of the record at `index`, if the batch is one whole run of one split.
+    #[must_use]
+    pub fn narrowed(&self, index: usize, len: usize) -> Self {
+        match self.spans.as_slice() {
+            [span] if !self.truncated && span.last - span.first + 1 == len as u64 => {
+                let at = span.first + index as u64;
+                Self { spans: vec![Span { first: at, last: at, ..span.clone() }], ..self.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.spans.is_empty() {
+            return f.write_str("no split (a timer or window)");
+        }
+        for (i, span) in self.spans.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            if span.first == span.last {
+                write!(f, "{comma}{} at {}", span.split, span.first)?;
+            } else {
+                write!(f, "{comma}{} from {} to {}", span.split, span.first, span.last)?;
+            }
+        }
+        if self.truncated { f.write_str(", and others") } else { Ok(()) }
+    }
+}
+
+/// The records of one type that an erased batch holds.
+pub trait AnyRecords: Any + Send {
+    /// How many records there are.
+    fn len(&self) -> usize;
+    /// A copy, for fan-out.
+    fn duplicate(&self) -> Box<dyn AnyRecords>;
+    /// As `Any`, to get the typed records back.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// The record type, for messages.
+    fn type_name(&self) -> &'static str;
+}
+
+impl<T: Data> AnyRecords for Vec<Record<T>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn duplicate(&self) -> Box<dyn AnyRecords> {
+        Box::new(self.clone())
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<T>()
+    }
+}
+
+/// Records of one type, erased, with the place they came from.
+pub struct Batch {
+    records: Box<dyn AnyRecords>,
+    /// Where they came from.
+    pub origin: Origin,
+}
+
+impl Batch {
+    /// Erases `records`.
+    #[must_use]
+    pub fn new<T: Data>(records: Vec<Record<T>>, origin: Origin) -> Self {
+        Self { records: Box::new(records), origin }
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.len() == 0
+    }
+
+    /// The typed records.
+    ///
+    /// # Panics
+    /// If the batch holds another type: the typed graph builder makes edges only between equal
+    /// types, so this is a broken invariant of the engine.
+    #[must_use]
+    pub fn into_records<T: Data>(self) -> (Vec<Record<T>>, Origin) {
+        let found = self.records.type_name();
+        match self.records.into_any().downcast::<Vec<Record<T>>>() {
+            Ok(records) => (*records, self.origin),
+            Err(_) => panic!("an edge of {} delivered a batch of {found}", std::any::type_name::<T>()),
+        }
+    }
+}
+
+impl Clone for Batch {
+    fn clone(&self) -> Self {
+        Self { records: self.records.duplicate(), origin: self.origin.clone() }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({} x {})", self.len(), self.records.type_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(split: &Arc<str>, first: u64, last: u64) -> Origin {
+        Origin::of(Span { split: split.clone(), first, last }, 7)
+    }
+
+    #[test]
+    fn origins_merge_by_split_and_stay_short() {
+        let splits: Vec<Arc<str>> = (0..6).map(|i| format!("in/{i}").into()).collect();
+        let mut origin = span(&splits[0], 5, 9);
+        origin.merge(&span(&splits[0], 1, 2));
+        assert_eq!(origin.to_string(), "in/0 from 1 to 9");
+        for split in &splits {
+            origin.merge(&span(split, 3, 3));
+        }
+        assert_eq!(origin.to_string(), "in/0 from 1 to 9, in/1 at 3, in/2 at 3, in/3 at 3, and others");
+    }
+
+    #[test]
+    fn a_whole_run_narrows_to_one_position() {
+        let split: Arc<str> = "in/0".into();
+        assert_eq!(span(&split, 10, 13).narrowed(2, 4).to_string(), "in/0 at 12");
+        assert_eq!(span(&split, 10, 13).narrowed(2, 3).to_string(), "in/0 from 10 to 13");
+    }
+
+    #[test]
+    #[should_panic(expected = "an edge of u8 delivered a batch of u32")]
+    fn a_batch_of_another_type_is_a_broken_invariant() {
+        let _ = Batch::new(vec![Record::new(EventTime(0), 1u32)], Origin::default()).into_records::<u8>();
+    }
+}
