@@ -1,7 +1,8 @@
 //! The clock: the one place of the engine that asks the machine for the time.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of processing time.
 pub trait Clock: Send + Sync + 'static {
@@ -48,4 +49,14 @@ impl Clock for ManualClock {
     fn now_us(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// Nanoseconds since some fixed moment of the process: for measuring how long things take, never
+/// for deciding what they do.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "this is the stopwatch that all others ask")]
+    let now = Instant::now();
+    u64::try_from(now.duration_since(*START.get_or_init(|| now)).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,7 @@
 //! The coordinator steers through [`Control`]; stages report through [`Reporter`]. Both ends are
 //! plain shared memory here; across hosts the runtime puts a connection between them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,6 +150,8 @@ pub struct WorkerEnv {
     pub worker: usize,
     /// How many workers there are.
     pub workers: usize,
+    /// The job's id.
+    pub job: String,
     /// The job's generation.
     pub generation: u64,
     /// The epoch that the generation starts in.
@@ -171,4 +174,6 @@ pub struct WorkerEnv {
     pub board: Arc<WatermarkBoard>,
     /// Counters.
     pub stats: Arc<StatsRegistry>,
+    /// Set by the worker's loop while the state store cannot keep up: stages take no input.
+    pub paused: Cell<bool>,
 }

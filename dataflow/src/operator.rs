@@ -157,6 +157,8 @@ pub struct OperatorContext<'a> {
     pub workers: usize,
     /// The job's key groups.
     pub groups: KeyGroups,
+    /// The job's id.
+    pub job: &'a str,
     /// The generation of the job: grows with each start and each recovery.
     pub generation: u64,
     /// Processing time.

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -38,7 +39,7 @@ impl<T> Record<T> {
 }
 
 /// A run of positions in one split that a batch was made from; it names the place in errors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The source and split, as `payments/shard-0`.
     pub split: Arc<str>,
@@ -49,7 +50,7 @@ pub struct Span {
 }
 
 /// Where the records of a batch came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Positions the batch was made from: at most [`Origin::MAX_SPANS`], then `truncated`.
     pub spans: Vec<Span>,
@@ -124,6 +125,7 @@ impl fmt::Display for Origin {
 }
 
 /// The records of one type that an erased batch holds.
+#[expect(clippy::len_without_is_empty, reason = "asked through `Batch`, which has it")]
 pub trait AnyRecords: Any + Send {
     /// How many records there are.
     fn len(&self) -> usize;
@@ -133,6 +135,10 @@ pub trait AnyRecords: Any + Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     /// The record type, for messages.
     fn type_name(&self) -> &'static str;
+    /// How many bytes `encode` writes.
+    fn encoded_len(&self) -> usize;
+    /// Writes the records for another process.
+    fn encode(&self, writer: &mut dyn Write);
 }
 
 impl<T: Data> AnyRecords for Vec<Record<T>> {
@@ -148,32 +154,75 @@ impl<T: Data> AnyRecords for Vec<Record<T>> {
     fn type_name(&self) -> &'static str {
         std::any::type_name::<T>()
     }
+    fn encoded_len(&self) -> usize {
+        let length = bincode::serialized_size(self).expect("the records' Serialize does not fail");
+        usize::try_from(length).expect("a batch fits in memory")
+    }
+    fn encode(&self, writer: &mut dyn Write) {
+        bincode::serialize_into(writer, self).expect("the channel's buffer has `encoded_len` bytes");
+    }
 }
 
 /// Records of one type, erased, with the place they came from.
+#[derive(Clone)]
 pub struct Batch {
-    records: Box<dyn AnyRecords>,
+    records: Repr,
     /// Where they came from.
     pub origin: Origin,
+}
+
+/// A batch is typed until it crosses into another process, and again once its typed consumer,
+/// which alone knows the type there, has taken it.
+enum Repr {
+    Typed(Box<dyn AnyRecords>),
+    Encoded { bytes: Vec<u8>, len: usize },
 }
 
 impl Batch {
     /// Erases `records`.
     #[must_use]
     pub fn new<T: Data>(records: Vec<Record<T>>, origin: Origin) -> Self {
-        Self { records: Box::new(records), origin }
+        Self { records: Repr::Typed(Box::new(records)), origin }
+    }
+
+    /// A batch of `len` records that another process encoded.
+    #[must_use]
+    pub fn encoded(bytes: Vec<u8>, len: usize, origin: Origin) -> Self {
+        Self { records: Repr::Encoded { bytes, len }, origin }
     }
 
     /// How many records it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.records.len()
+        match &self.records {
+            Repr::Typed(records) => records.len(),
+            Repr::Encoded { len, .. } => *len,
+        }
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.records.len() == 0
+        self.len() == 0
+    }
+
+    /// How many bytes `encode` writes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        match &self.records {
+            Repr::Typed(records) => records.encoded_len(),
+            Repr::Encoded { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// Writes the records for another process.
+    pub fn encode(&self, writer: &mut dyn Write) {
+        match &self.records {
+            Repr::Typed(records) => records.encode(writer),
+            Repr::Encoded { bytes, .. } => {
+                writer.write_all(bytes).expect("the channel's buffer has `encoded_len` bytes");
+            }
+        }
     }
 
     /// The typed records.
@@ -183,23 +232,38 @@ impl Batch {
     /// types, so this is a broken invariant of the engine.
     #[must_use]
     pub fn into_records<T: Data>(self) -> (Vec<Record<T>>, Origin) {
-        let found = self.records.type_name();
-        match self.records.into_any().downcast::<Vec<Record<T>>>() {
-            Ok(records) => (*records, self.origin),
-            Err(_) => panic!("an edge of {} delivered a batch of {found}", std::any::type_name::<T>()),
+        let expected = std::any::type_name::<T>();
+        match self.records {
+            Repr::Typed(records) => {
+                let found = records.type_name();
+                match records.into_any().downcast::<Vec<Record<T>>>() {
+                    Ok(records) => (*records, self.origin),
+                    Err(_) => panic!("an edge of {expected} delivered a batch of {found}"),
+                }
+            }
+            Repr::Encoded { bytes, .. } => match bincode::deserialize(&bytes) {
+                Ok(records) => (records, self.origin),
+                Err(error) => panic!("an edge of {expected} delivered bytes that are none: {error}"),
+            },
         }
     }
 }
 
-impl Clone for Batch {
+impl Clone for Repr {
     fn clone(&self) -> Self {
-        Self { records: self.records.duplicate(), origin: self.origin.clone() }
+        match self {
+            Self::Typed(records) => Self::Typed(records.duplicate()),
+            Self::Encoded { bytes, len } => Self::Encoded { bytes: bytes.clone(), len: *len },
+        }
     }
 }
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batch({} x {})", self.len(), self.records.type_name())
+        match &self.records {
+            Repr::Typed(records) => write!(f, "Batch({} x {})", records.len(), records.type_name()),
+            Repr::Encoded { bytes, len } => write!(f, "Batch({len} in {} bytes)", bytes.len()),
+        }
     }
 }
 
@@ -228,6 +292,18 @@ mod tests {
         let split: Arc<str> = "in/0".into();
         assert_eq!(span(&split, 10, 13).narrowed(2, 4).to_string(), "in/0 at 12");
         assert_eq!(span(&split, 10, 13).narrowed(2, 3).to_string(), "in/0 from 10 to 13");
+    }
+
+    #[test]
+    fn a_batch_survives_another_process() {
+        let records =
+            vec![Record::new(EventTime(3), "a".to_owned()), Record::new(EventTime(4), "b".to_owned())];
+        let batch = Batch::new(records.clone(), Origin::default());
+        let mut bytes = Vec::new();
+        batch.encode(&mut bytes);
+        assert_eq!(bytes.len(), batch.encoded_len());
+        let received = Batch::encoded(bytes, 2, Origin::default());
+        assert_eq!((received.len(), received.into_records::<String>().0), (2, records));
     }
 
     #[test]

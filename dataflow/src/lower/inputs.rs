@@ -1,0 +1,204 @@
+//! The head of a stage that takes batches from channels: epoch order with a stash, alignment, and
+//! the watermark that waits for the stash.
+//!
+//! A batch of the next epoch is stashed until the frontier has passed the current one and all its
+//! batches are processed. The stage's watermark is the least of its input frontiers and of the
+//! stamps of everything that it has pulled and not finished, because a pulled batch no longer
+//! counts in timely's frontier.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use timely::communication::Pull;
+use timely::dataflow::channels::Message;
+use timely::dataflow::operators::generic::InputHandleCore;
+use timely::progress::frontier::MutableAntichain;
+
+use super::credit::CreditReturn;
+use super::edge_check::EdgeCheck;
+use super::parcel::Parcel;
+use super::stage::Core;
+use super::tree::Turn;
+use crate::clock::monotonic_ns;
+use crate::error::Failure;
+use crate::record::Batch;
+use crate::time::{EventTime, Moment};
+
+type Handle = InputHandleCore<Moment, Parcel, Box<dyn Pull<Message<Moment, Parcel>>>>;
+
+/// One incoming channel.
+pub struct InChannel {
+    /// The timely input.
+    pub handle: Handle,
+    /// Gives credits back to the senders.
+    pub credits: CreditReturn,
+    /// Checks what each sender promises, in debug builds.
+    pub check: EdgeCheck,
+}
+
+struct Arrived {
+    port: usize,
+    from: usize,
+    moment: Moment,
+    batch: Batch,
+}
+
+/// The incoming channels of a stage.
+pub struct Inputs {
+    channels: Vec<InChannel>,
+    ready: VecDeque<Arrived>,
+    stash: VecDeque<Arrived>,
+    /// Port and sender of the batch in the tree.
+    at_hand: Option<(usize, usize)>,
+    /// When the first sign of the next epoch came, in monotonic nanoseconds.
+    next_epoch_since: Option<u64>,
+}
+
+impl Inputs {
+    /// The head over `channels`, in the order of the root's input ports.
+    pub fn new(channels: Vec<InChannel>) -> Self {
+        Self {
+            channels,
+            ready: VecDeque::new(),
+            stash: VecDeque::new(),
+            at_hand: None,
+            next_epoch_since: None,
+        }
+    }
+
+    /// One turn of the stage.
+    pub fn turn(
+        &mut self,
+        core: &mut Core,
+        frontiers: &[MutableAntichain<Moment>],
+        deadline_ns: u64,
+    ) -> Result<Turn, Failure> {
+        let mut meet: Option<Moment> = None;
+        for frontier in frontiers {
+            meet = Moment::meet(frontier.frontier().iter().chain(&meet));
+        }
+        let turn = self.run(core, meet, deadline_ns);
+        for channel in &mut self.channels {
+            channel.credits.settle();
+        }
+        turn
+    }
+
+    fn run(&mut self, core: &mut Core, meet: Option<Moment>, deadline_ns: u64) -> Result<Turn, Failure> {
+        let mut worked = false;
+        loop {
+            let passed = meet.is_some_and(|meet| meet.epoch > core.epoch);
+            let aligned = passed && self.ready.is_empty();
+            let turn = core.work(deadline_ns, aligned)?;
+            if core.tree.is_settled() {
+                self.release();
+            }
+            if aligned && self.at_hand.is_none() && self.freeze(core)? {
+                worked = true;
+                continue;
+            }
+            if turn == Turn::Yield {
+                return Ok(Turn::Yield);
+            }
+            if turn == Turn::Blocked || aligned || !core.finish_watermark() {
+                return Ok(Turn::Blocked);
+            }
+            if self.next_batch(core)
+                || core.begin_processing_time()
+                || core.begin_watermark(self.watermark(meet))
+            {
+                worked = true;
+                continue;
+            }
+            return Ok(self.rest(core, worked));
+        }
+    }
+
+    /// There is nothing to do now: flush what is buffered if nothing new has come since the last
+    /// turn, else look again first, so that batches fill under load.
+    fn rest(&self, core: &mut Core, worked: bool) -> Turn {
+        if core.env.paused.get() {
+            core.wake_after(PAUSE_POLL);
+        }
+        if core.tree.buffered_since().is_none() {
+            return Turn::Idle;
+        }
+        if worked && !core.lingered() {
+            return Turn::Yield;
+        }
+        if core.flush() { Turn::Idle } else { Turn::Blocked }
+    }
+
+    fn freeze(&mut self, core: &mut Core) -> Result<bool, Failure> {
+        let now = monotonic_ns();
+        let alignment_us = self.next_epoch_since.map_or(0, |since| now.saturating_sub(since) / 1_000);
+        if !core.try_freeze(None, alignment_us)? {
+            return Ok(false);
+        }
+        self.next_epoch_since = None;
+        debug_assert!(
+            self.stash.iter().all(|arrived| arrived.moment.epoch == core.epoch),
+            "more than two epochs were open at epoch {}: {:?}",
+            core.epoch,
+            self.stash.iter().map(|arrived| arrived.moment).collect::<Vec<_>>()
+        );
+        self.ready.append(&mut self.stash);
+        Ok(true)
+    }
+
+    /// The batch in the tree is done: its credit goes back.
+    fn release(&mut self) {
+        if let Some((port, from)) = self.at_hand.take() {
+            self.channels[port].credits.owe(from);
+        }
+    }
+
+    /// Puts the next batch into the tree, pulling if none is at hand. Whether there was one.
+    fn next_batch(&mut self, core: &mut Core) -> bool {
+        if core.env.paused.get() {
+            return false;
+        }
+        if self.ready.is_empty() {
+            self.pull(core);
+        }
+        let Some(arrived) = self.ready.pop_front() else { return false };
+        self.at_hand = Some((arrived.port, arrived.from));
+        core.tree.offer(arrived.port, arrived.batch);
+        true
+    }
+
+    /// Takes everything that has arrived: credits bound how much that is.
+    fn pull(&mut self, core: &Core) {
+        let Self { channels, ready, stash, next_epoch_since, .. } = self;
+        for (port, channel) in channels.iter_mut().enumerate() {
+            let InChannel { handle, check, .. } = channel;
+            handle.for_each(|capability, parcel| {
+                let moment = *capability.stamp().expect_singleton();
+                let Parcel { from, batch, .. } = std::mem::take(parcel);
+                let Some(batch) = batch else { return };
+                check.arrived(from, moment);
+                debug_assert!(
+                    moment.epoch >= core.epoch,
+                    "epoch {} arrived in epoch {}",
+                    moment.epoch,
+                    core.epoch
+                );
+                let arrived = Arrived { port, from, moment, batch };
+                if moment.epoch > core.epoch {
+                    next_epoch_since.get_or_insert_with(monotonic_ns);
+                    stash.push_back(arrived);
+                } else {
+                    ready.push_back(arrived);
+                }
+            });
+        }
+    }
+
+    fn watermark(&self, meet: Option<Moment>) -> EventTime {
+        let pulled = self.ready.iter().chain(&self.stash).map(|arrived| arrived.moment.watermark);
+        pulled.chain(meet.map(|meet| meet.watermark)).min().unwrap_or(EventTime::MIN)
+    }
+}
+
+/// How often a stage whose worker takes no input looks whether it may again.
+const PAUSE_POLL: Duration = Duration::from_millis(1);

@@ -1,0 +1,150 @@
+//! Parcels: what travels on a timely channel, and the contract that delivers them.
+//!
+//! The sending stage has already chosen the receiving worker, so the contract only routes.
+
+use std::io::Write;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use timely::Accountable;
+use timely::communication::{Pull, Push};
+use timely::dataflow::channels::pact::ParallelizationContract;
+use timely::dataflow::channels::{ContainerBytes, Message};
+use timely::logging::TimelyLogger;
+use timely::worker::Worker;
+
+use crate::record::{Batch, Origin};
+use crate::time::Moment;
+
+/// A batch with its sender and receiver. Timely's containers need a default: no batch.
+#[derive(Default)]
+pub struct Parcel {
+    /// The sending worker, to whom the credit returns.
+    pub from: usize,
+    /// The receiving worker.
+    pub to: usize,
+    /// The batch.
+    pub batch: Option<Batch>,
+}
+
+impl Accountable for Parcel {
+    /// A parcel counts as one, however many records it holds: progress tracking needs only to see
+    /// that what was sent has arrived.
+    fn record_count(&self) -> i64 {
+        i64::from(self.batch.is_some())
+    }
+}
+
+/// What precedes the records of a parcel between processes.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    from: usize,
+    to: usize,
+    len: usize,
+    bytes: usize,
+    origin: Origin,
+}
+
+impl Parcel {
+    fn header(&self) -> Header {
+        let batch = self.batch.as_ref().expect("timely sends no empty container");
+        Header {
+            from: self.from,
+            to: self.to,
+            len: batch.len(),
+            bytes: batch.encoded_len(),
+            origin: batch.origin.clone(),
+        }
+    }
+}
+
+/// Timely wants lengths in whole words.
+fn padded(length: usize) -> usize {
+    length.next_multiple_of(8)
+}
+
+fn header_length(header: &Header) -> usize {
+    bincode::serialized_size(header).expect("a header has a size") as usize
+}
+
+impl ContainerBytes for Parcel {
+    fn from_bytes(bytes: timely::bytes::arc::Bytes) -> Self {
+        let header: Header = bincode::deserialize(&bytes[..]).expect("the sender runs the same binary");
+        let start = header_length(&header);
+        let records = bytes[start..start + header.bytes].to_vec();
+        let batch = Batch::encoded(records, header.len, header.origin);
+        Self { from: header.from, to: header.to, batch: Some(batch) }
+    }
+
+    fn length_in_bytes(&self) -> usize {
+        let header = self.header();
+        padded(header_length(&header) + header.bytes)
+    }
+
+    fn into_bytes<W: Write>(&self, writer: &mut W) {
+        let header = self.header();
+        bincode::serialize_into(&mut *writer, &header).expect("timely reserved `length_in_bytes`");
+        self.batch.as_ref().expect("timely sends no empty container").encode(writer);
+        let length = header_length(&header) + header.bytes;
+        writer.write_all(&[0; 8][..padded(length) - length]).expect("timely reserved `length_in_bytes`");
+    }
+}
+
+/// Delivers each parcel to the worker it names.
+pub struct ByAddress;
+
+impl ParallelizationContract<Moment, Parcel> for ByAddress {
+    type Pusher = Router;
+    type Puller = Box<dyn Pull<Message<Moment, Parcel>>>;
+
+    fn connect(
+        self,
+        worker: &Worker,
+        identifier: usize,
+        address: Rc<[usize]>,
+        _logging: Option<TimelyLogger>,
+    ) -> (Self::Pusher, Self::Puller) {
+        let (pushers, puller) = worker.allocate::<Message<Moment, Parcel>>(identifier, address);
+        (Router { pushers }, puller)
+    }
+}
+
+/// The sending end: one pusher for each worker.
+pub struct Router {
+    pushers: Vec<Box<dyn Push<Message<Moment, Parcel>>>>,
+}
+
+impl Push<Message<Moment, Parcel>> for Router {
+    fn push(&mut self, message: &mut Option<Message<Moment, Parcel>>) {
+        if let Some(parcel) = message {
+            let to = parcel.data.to;
+            self.pushers[to].push(message);
+        } else {
+            for pusher in &mut self.pushers {
+                pusher.push(&mut None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use crate::time::EventTime;
+
+    #[test]
+    fn a_parcel_survives_another_process() {
+        let records = vec![Record::new(EventTime(1), 7u8), Record::new(EventTime(2), 8)];
+        let batch = Batch::new(records.clone(), Origin::default());
+        let parcel = Parcel { from: 2, to: 3, batch: Some(batch) };
+        let mut bytes = Vec::new();
+        parcel.into_bytes(&mut bytes);
+        assert_eq!(bytes.len(), parcel.length_in_bytes());
+        let mut buffer = timely::bytes::arc::BytesMut::from(bytes);
+        let length = buffer.len();
+        let received = Parcel::from_bytes(buffer.extract_to(length).freeze());
+        assert_eq!((received.from, received.to), (2, 3));
+        assert_eq!(received.batch.map(|batch| batch.into_records::<u8>().0), Some(records));
+    }
+}

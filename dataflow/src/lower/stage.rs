@@ -1,0 +1,242 @@
+//! A stage at work: one timely operator that holds one capability per outgoing channel, at the
+//! meet of what it has been told.
+//!
+//! What both kinds of stage share is here: capabilities, flushing, publishing a watermark,
+//! freezing an epoch. Where batches come from is in `inputs` and `source_head`.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use timely::dataflow::channels::pushers::Output;
+use timely::dataflow::operators::Capability;
+use timely::scheduling::Activator;
+
+use super::credit::CreditLine;
+use super::parcel::Parcel;
+use super::tree::{Pass, Tree, Turn, Wire};
+use crate::clock::monotonic_ns;
+use crate::env::{OperatorAck, WorkerEnv};
+use crate::error::Failure;
+use crate::graph::NodeId;
+use crate::record::Batch;
+use crate::source::SplitState;
+use crate::time::{Epoch, EventTime, Moment};
+
+/// The sending side of one outgoing channel.
+pub struct OutChannel {
+    /// The timely output.
+    pub output: Output<Moment, Parcel>,
+    /// The capability that everything is sent under.
+    pub capability: Capability<Moment>,
+    /// Credits of the receivers.
+    pub credits: CreditLine,
+}
+
+/// All outgoing channels of a stage.
+pub struct Wires {
+    channels: Vec<OutChannel>,
+    worker: usize,
+}
+
+impl Wires {
+    /// The channels of a stage of `worker`, in the order of its leaves.
+    pub fn new(channels: Vec<OutChannel>, worker: usize) -> Self {
+        Self { channels, worker }
+    }
+
+    fn collect_credits(&mut self) {
+        for channel in &mut self.channels {
+            channel.credits.collect();
+        }
+    }
+
+    fn downgrade(&mut self, moment: Moment) {
+        for channel in &mut self.channels {
+            if *channel.capability.time() != moment {
+                channel.capability.downgrade(&moment);
+            }
+        }
+    }
+}
+
+impl Wire for Wires {
+    fn try_send(&mut self, leaf: usize, to: usize, batch: Batch) -> Result<(), Batch> {
+        let channel = &mut self.channels[leaf];
+        if !channel.credits.has_credit(to) {
+            return Err(batch);
+        }
+        channel.credits.spend(to);
+        let mut parcel = Parcel { from: self.worker, to, batch: Some(batch) };
+        channel.output.activate().give(&channel.capability, &mut parcel);
+        Ok(())
+    }
+}
+
+/// What a stage has besides its head.
+pub struct Core {
+    /// The operators.
+    pub tree: Tree,
+    /// The outgoing channels.
+    pub wires: Wires,
+    /// The epoch that is being processed.
+    pub epoch: Epoch,
+    /// The watermark that has been published.
+    pub watermark: EventTime,
+    /// What was restored: the watermark is reported no lower.
+    pub floor: EventTime,
+    /// What all stages of the worker share.
+    pub env: Rc<WorkerEnv>,
+    /// Has the stage scheduled again.
+    pub activator: Activator,
+    publishing: Option<EventTime>,
+    blocked_since: Option<u64>,
+    wake_at_ns: Option<u64>,
+    is_over: bool,
+}
+
+impl Core {
+    /// A stage that starts in the generation's first epoch and knows nothing of time.
+    pub fn new(tree: Tree, wires: Wires, floor: EventTime, env: Rc<WorkerEnv>, activator: Activator) -> Self {
+        Self {
+            tree,
+            wires,
+            epoch: env.first_epoch,
+            watermark: EventTime::MIN,
+            floor,
+            env,
+            activator,
+            publishing: None,
+            blocked_since: None,
+            wake_at_ns: None,
+            is_over: false,
+        }
+    }
+
+    /// Runs one turn of the stage: `turn` does the work of its head.
+    pub fn turn(&mut self, turn: impl FnOnce(&mut Self, u64) -> Result<Turn, Failure>) {
+        if self.is_over || self.env.control.is_stopped() {
+            return;
+        }
+        let started = monotonic_ns();
+        if let (Some(since), Some(stats)) = (self.blocked_since.take(), self.tree.root_stats()) {
+            stats.backpressured_ns.fetch_add(started.saturating_sub(since), Ordering::Relaxed);
+        }
+        if self.wake_at_ns.is_some_and(|at| at <= started) {
+            self.wake_at_ns = None;
+        }
+        self.wires.collect_credits();
+        let deadline_ns = started + self.env.settings.slice_us * 1_000;
+        match turn(self, deadline_ns) {
+            Ok(Turn::Idle) => {}
+            Ok(Turn::Blocked) => self.blocked_since = Some(monotonic_ns()),
+            Ok(Turn::Yield) => self.activator.activate(),
+            Err(failure) => {
+                self.is_over = true;
+                self.env.reporter.failed(failure);
+                return;
+            }
+        }
+        if let Some(at_ms) = self.tree.next_wakeup_ms() {
+            let wait_ms = at_ms.saturating_sub(self.env.clock.now_ms()).clamp(1, MAX_WAIT_MS);
+            self.wake_after(Duration::from_millis(wait_ms.unsigned_abs()));
+        }
+    }
+
+    /// Has the stage scheduled within `delay`, without piling up wake-ups.
+    pub fn wake_after(&mut self, delay: Duration) {
+        let at = monotonic_ns() + u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX / 2);
+        if self.wake_at_ns.is_none_or(|known| at < known) {
+            self.wake_at_ns = Some(at);
+            self.activator.activate_after(delay);
+        }
+    }
+
+    /// Works on what is in the tree.
+    pub fn work(&mut self, deadline_ns: u64, hold_passes: bool) -> Result<Turn, Failure> {
+        self.tree.work(&mut self.wires, deadline_ns, hold_passes)
+    }
+
+    /// Begins to publish `watermark` if it is news; the tree must be clear. Whether it did.
+    pub fn begin_watermark(&mut self, watermark: EventTime) -> bool {
+        if watermark <= self.watermark || self.publishing.is_some() {
+            return false;
+        }
+        self.publishing = Some(watermark);
+        self.tree.begin(Pass::Watermark(watermark));
+        true
+    }
+
+    /// Ends the publishing of a watermark whose pass is done: what it emitted is sent, then the
+    /// capabilities follow. Whether nothing is left to publish.
+    pub fn finish_watermark(&mut self) -> bool {
+        let Some(watermark) = self.publishing else { return true };
+        if self.tree.in_pass() || !self.flush() {
+            return false;
+        }
+        self.publishing = None;
+        self.watermark = watermark;
+        self.wires.downgrade(Moment::new(self.epoch, watermark));
+        self.tree.note_watermark(watermark);
+        true
+    }
+
+    /// Begins a pass of processing time if an operator's time has come. Whether it did.
+    pub fn begin_processing_time(&mut self) -> bool {
+        let Some(at_ms) = self.tree.next_wakeup_ms() else { return false };
+        let now_ms = self.env.clock.now_ms();
+        if at_ms > now_ms {
+            return false;
+        }
+        self.tree.begin(Pass::ProcessingTime(now_ms));
+        true
+    }
+
+    /// Sends all that is buffered; whether nothing waits for credit.
+    pub fn flush(&mut self) -> bool {
+        self.tree.flush(&mut self.wires)
+    }
+
+    /// Whether buffered records have waited long enough while the worker was busy.
+    pub fn lingered(&self) -> bool {
+        let linger_ns = self.env.settings.batch_linger_us * 1_000;
+        self.tree.buffered_since().is_some_and(|since| monotonic_ns().saturating_sub(since) >= linger_ns)
+    }
+
+    /// Ends the epoch if everything of it has been sent: freezes the operators, reports, and moves
+    /// the capabilities on under the old watermark. Whether it did.
+    pub fn try_freeze(
+        &mut self,
+        source: Option<(NodeId, Vec<SplitState>)>,
+        alignment_us: u64,
+    ) -> Result<bool, Failure> {
+        if !self.flush() || !self.tree.can_freeze() {
+            return Ok(false);
+        }
+        let frozen = self.tree.freeze(self.epoch)?;
+        let watermark = self.watermark.max(self.floor);
+        let ack = |operator, bytes, splits, deferred| OperatorAck {
+            epoch: self.epoch,
+            operator,
+            worker: self.env.worker,
+            watermark,
+            bytes,
+            splits,
+            deferred,
+            alignment_us,
+        };
+        if let Some((node, splits)) = source {
+            self.env.reporter.frozen(ack(node, Vec::new(), splits, None));
+        }
+        for (node, frozen) in frozen {
+            self.env.reporter.frozen(ack(node, frozen.bytes, Vec::new(), frozen.deferred));
+        }
+        self.epoch = self.epoch.next();
+        self.wires.downgrade(Moment::new(self.epoch, self.watermark));
+        Ok(true)
+    }
+}
+
+/// The longest a stage sleeps before it looks at the clock again: a clock may be set, and a test's
+/// clock moves by hand.
+const MAX_WAIT_MS: i64 = 50;

@@ -1,0 +1,458 @@
+//! The tree of a stage: runs its operators, deepest first, so that little is ever queued.
+//!
+//! Knows nothing of timely: batches leave through a [`Wire`]. Each operator is called under
+//! `catch_unwind`, and what it returns or panics with becomes a [`Failure`] with its place.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::clock::{Clock, monotonic_ns};
+use crate::error::{Cause, Failure, OperatorError, Place};
+use crate::graph::NodeId;
+use crate::operator::{Flow, Frozen, Operator, Outputs};
+use crate::partition::Partitioner;
+use crate::record::{Batch, Origin};
+use crate::stats::OperatorStats;
+use crate::time::{Epoch, EventTime};
+
+/// Where batches leave a stage.
+pub trait Wire {
+    /// Sends `batch` on channel `leaf` to worker `to`, or gives it back if there is no credit.
+    fn try_send(&mut self, leaf: usize, to: usize, batch: Batch) -> Result<(), Batch>;
+}
+
+/// What a slot does.
+pub enum Work {
+    /// Nothing: the stage's head puts batches into its outputs.
+    Head,
+    /// Runs an operator.
+    Operator(Box<dyn Operator>),
+    /// Sends on a channel.
+    Leaf(LeafWork),
+}
+
+/// The sending end of a channel.
+pub struct LeafWork {
+    /// The channel's index among the stage's leaves.
+    pub leaf: usize,
+    /// Chooses receivers; `None` sends to this worker.
+    pub partitioner: Option<Box<dyn Partitioner>>,
+    /// Batches that wait for credit.
+    pub ready: Vec<(usize, Batch)>,
+}
+
+/// What an operator has left to do after `Flow::More`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    /// The rest of a batch: belongs to the epoch of the batch.
+    OfBatch,
+    /// More of what a watermark or a timer set off: a barrier may fall before it.
+    OfTime,
+}
+
+/// One place of the tree, running.
+pub struct RunningSlot {
+    node: Option<NodeId>,
+    name: String,
+    work: Work,
+    queue: VecDeque<(usize, Batch)>,
+    rest: Rest,
+    at_hand: Origin,
+    out: Outputs,
+    routes: Vec<Vec<usize>>,
+    stats: Option<Arc<OperatorStats>>,
+}
+
+impl RunningSlot {
+    /// A slot that does `work` and hands its outputs to the slots in `routes`.
+    pub fn new(
+        node: Option<NodeId>,
+        name: String,
+        work: Work,
+        routes: Vec<Vec<usize>>,
+        stats: Option<Arc<OperatorStats>>,
+    ) -> Self {
+        // One waiting batch is enough to stop an operator that amplifies.
+        let out = Outputs::new(routes.len(), 1);
+        Self {
+            node,
+            name,
+            work,
+            queue: VecDeque::new(),
+            rest: Rest::Nothing,
+            at_hand: Origin::default(),
+            out,
+            routes,
+            stats,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || self.rest != Rest::Nothing
+    }
+
+    fn is_clear(&self) -> bool {
+        !self.has_work() && self.is_leaf_clear()
+    }
+
+    fn is_leaf_clear(&self) -> bool {
+        !matches!(&self.work, Work::Leaf(leaf) if !leaf.ready.is_empty())
+    }
+}
+
+/// A visit of all operators, parents first, each when its parents' output has been processed.
+#[derive(Clone, Copy, Debug)]
+pub enum Pass {
+    /// Event time has reached this.
+    Watermark(EventTime),
+    /// Processing time has reached this, in milliseconds.
+    ProcessingTime(i64),
+}
+
+/// How a turn of work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is nothing left to do.
+    Idle,
+    /// What is left waits for credit.
+    Blocked,
+    /// Time is up.
+    Yield,
+}
+
+/// The running tree of a stage.
+pub struct Tree {
+    slots: Vec<RunningSlot>,
+    worker: usize,
+    clock: Arc<dyn Clock>,
+    /// No slot above this index has work.
+    top: usize,
+    pass: Option<(Pass, usize)>,
+    full: Vec<(usize, Batch)>,
+    /// Since when records wait in a partitioner's buffers, in monotonic nanoseconds.
+    buffered_since: Option<u64>,
+}
+
+impl Tree {
+    /// A tree of `slots`, parents before children.
+    pub fn new(slots: Vec<RunningSlot>, worker: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { slots, worker, clock, top: 0, pass: None, full: Vec::new(), buffered_since: None }
+    }
+
+    /// The root's outputs, for a source to fill; follow with [`Tree::route_root`].
+    pub fn root_outputs(&mut self) -> &mut Outputs {
+        &mut self.slots[0].out
+    }
+
+    /// The root's counters.
+    pub fn root_stats(&self) -> Option<&Arc<OperatorStats>> {
+        self.slots[0].stats.as_ref()
+    }
+
+    /// Moves on what a source has put into the root's outputs.
+    pub fn route_root(&mut self) {
+        self.route(0);
+    }
+
+    /// Gives the root a batch of its input `port`.
+    pub fn offer(&mut self, port: usize, batch: Batch) {
+        if let Work::Head = self.slots[0].work {
+            self.slots[0].out.forward(0, batch);
+            self.route(0);
+        } else {
+            self.slots[0].queue.push_back((port, batch));
+        }
+    }
+
+    /// Begins a pass. The tree must be idle.
+    pub fn begin(&mut self, pass: Pass) {
+        debug_assert!(self.pass.is_none(), "a pass began while {:?} was under way", self.pass);
+        self.pass = Some((pass, 0));
+    }
+
+    /// Whether a pass is under way.
+    pub fn in_pass(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    /// Works until there is nothing left, credit is missing or `deadline_ns` has passed. With
+    /// `hold_passes`, what a pass has left to do stays for later: a barrier is waiting.
+    pub fn work(
+        &mut self,
+        wire: &mut dyn Wire,
+        deadline_ns: u64,
+        hold_passes: bool,
+    ) -> Result<Turn, Failure> {
+        self.top = self.slots.len() - 1;
+        for index in 0..self.slots.len() {
+            self.drain_leaf(index, wire);
+        }
+        let mut now = monotonic_ns();
+        loop {
+            if now >= deadline_ns {
+                return Ok(Turn::Yield);
+            }
+            let Some(index) = self.next_runnable(hold_passes) else {
+                if hold_passes || !self.step_pass()? {
+                    break;
+                }
+                continue;
+            };
+            self.run(index, wire)?;
+            let ended = monotonic_ns();
+            if let Some(stats) = &self.slots[index].stats {
+                stats.busy_ns.fetch_add(ended - now, Ordering::Relaxed);
+            }
+            now = ended;
+        }
+        let idle = self.slots.iter().all(RunningSlot::is_clear) && self.pass.is_none();
+        Ok(if idle { Turn::Idle } else { Turn::Blocked })
+    }
+
+    /// Empties the partitioners' buffers; whether everything could be sent.
+    pub fn flush(&mut self, wire: &mut dyn Wire) -> bool {
+        let mut sent = true;
+        for index in 0..self.slots.len() {
+            if let Work::Leaf(leaf) = &mut self.slots[index].work {
+                if let Some(partitioner) = &mut leaf.partitioner {
+                    partitioner.flush(&mut leaf.ready);
+                }
+                sent &= self.drain_leaf(index, wire);
+            }
+        }
+        self.buffered_since = None;
+        sent
+    }
+
+    /// Since when records wait in buffers, in monotonic nanoseconds.
+    pub fn buffered_since(&self) -> Option<u64> {
+        self.buffered_since
+    }
+
+    /// Whether the batches given to the root are processed and what came of them is sent or in a
+    /// partitioner's buffer.
+    pub fn is_settled(&self) -> bool {
+        self.slots
+            .iter()
+            .all(|slot| slot.queue.is_empty() && slot.rest != Rest::OfBatch && slot.is_leaf_clear())
+    }
+
+    /// Whether a barrier may fall here: nothing of the old epoch is left in the tree. What a pass
+    /// has yet to emit may be, since it leaves the state only as it is emitted.
+    pub fn can_freeze(&self) -> bool {
+        let is_empty = |partitioner: &Box<dyn Partitioner>| partitioner.is_empty();
+        self.is_settled()
+            && self.slots.iter().all(|slot| match &slot.work {
+                Work::Leaf(leaf) => leaf.partitioner.as_ref().is_none_or(is_empty),
+                _ => true,
+            })
+    }
+
+    /// Freezes all operators, in tree order.
+    pub fn freeze(&mut self, epoch: Epoch) -> Result<Vec<(NodeId, Frozen)>, Failure> {
+        let mut frozen = Vec::new();
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if let (Work::Operator(operator), Some(node)) = (&mut slot.work, slot.node) {
+                let result = catch_unwind(AssertUnwindSafe(|| operator.freeze(epoch)));
+                frozen.push((node, self.checked(index, result)?));
+            }
+        }
+        Ok(frozen)
+    }
+
+    /// When an operator next wants processing time, in milliseconds of the clock.
+    pub fn next_wakeup_ms(&self) -> Option<i64> {
+        let wakeups = self.slots.iter().filter_map(|slot| match &slot.work {
+            Work::Operator(operator) => operator.next_wakeup_ms(),
+            _ => None,
+        });
+        wakeups.min()
+    }
+
+    /// Notes the stage's watermark in the counters.
+    pub fn note_watermark(&self, watermark: EventTime) {
+        for stats in self.slots.iter().filter_map(|slot| slot.stats.as_ref()) {
+            stats.watermark_ms.store(watermark.0, Ordering::Relaxed);
+        }
+    }
+
+    /// The deepest slot that has work and whose consumers have none.
+    fn next_runnable(&mut self, hold_passes: bool) -> Option<usize> {
+        loop {
+            let slot = &self.slots[self.top];
+            let held = hold_passes && slot.rest == Rest::OfTime;
+            if slot.has_work() && !held && self.is_open(self.top) {
+                return Some(self.top);
+            }
+            self.top = self.top.checked_sub(1).or_else(|| {
+                self.top = 0;
+                None
+            })?;
+        }
+    }
+
+    fn is_open(&self, index: usize) -> bool {
+        let slot = &self.slots[index];
+        slot.is_leaf_clear() && slot.routes.iter().flatten().all(|&child| self.slots[child].is_clear())
+    }
+
+    fn run(&mut self, index: usize, wire: &mut dyn Wire) -> Result<(), Failure> {
+        match self.slots[index].work {
+            Work::Operator(_) => self.run_operator(index),
+            Work::Leaf(_) => self.run_leaf(index, wire),
+            Work::Head => unreachable!("a head's batches are routed as they come"),
+        }
+    }
+
+    fn run_operator(&mut self, index: usize) -> Result<(), Failure> {
+        let slot = &mut self.slots[index];
+        let Work::Operator(operator) = &mut slot.work else { unreachable!("checked by `run`") };
+        let next = if slot.rest == Rest::Nothing { slot.queue.pop_front() } else { None };
+        let rest = if next.is_some() { Rest::OfBatch } else { slot.rest };
+        if let Some((_, batch)) = &next {
+            slot.at_hand.clone_from(&batch.origin);
+            if let Some(stats) = &slot.stats {
+                stats.records_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                if stats.latency_us.is_some() && batch.origin.read_at_us != i64::MAX {
+                    let latency = self.clock.now_us().saturating_sub(batch.origin.read_at_us).max(0);
+                    stats.record_latency(latency.unsigned_abs(), batch.len());
+                }
+            }
+        }
+        let out = &mut slot.out;
+        let result = catch_unwind(AssertUnwindSafe(|| match next {
+            Some((port, batch)) => operator.on_batch(port, batch, out),
+            None => operator.resume(out),
+        }));
+        let flow = self.checked(index, result)?;
+        self.after(index, flow, rest);
+        Ok(())
+    }
+
+    /// Takes the pass one operator further; whether there was anything to do.
+    fn step_pass(&mut self) -> Result<bool, Failure> {
+        let Some((pass, index)) = self.pass else { return Ok(false) };
+        if index == self.slots.len() {
+            self.pass = None;
+            return Ok(false);
+        }
+        // What came of the pass so far has to be processed before it goes on.
+        if self.slots.iter().any(RunningSlot::has_work) || !self.is_open(index) {
+            return Ok(false);
+        }
+        self.pass = Some((pass, index + 1));
+        let slot = &mut self.slots[index];
+        slot.at_hand = Origin::default();
+        if let Work::Operator(operator) = &mut slot.work {
+            let out = &mut slot.out;
+            let result = catch_unwind(AssertUnwindSafe(|| match pass {
+                Pass::Watermark(watermark) => operator.on_watermark(watermark, out),
+                Pass::ProcessingTime(now_ms) => operator.on_processing_time(now_ms, out),
+            }));
+            let flow = self.checked(index, result)?;
+            self.after(index, flow, Rest::OfTime);
+        }
+        Ok(true)
+    }
+
+    fn after(&mut self, index: usize, flow: Flow, rest: Rest) {
+        self.slots[index].rest = match flow {
+            Flow::Done => Rest::Nothing,
+            Flow::More => rest,
+        };
+        self.top = self.top.max(index);
+        self.route(index);
+    }
+
+    /// Moves a slot's outputs into the queues of their consumers.
+    fn route(&mut self, index: usize) {
+        for port in 0..self.slots[index].routes.len() {
+            while let Some(batch) = self.slots[index].out.take(port) {
+                if let Some(stats) = &self.slots[index].stats {
+                    stats.gave(port, batch.len());
+                }
+                let consumers = self.slots[index].routes[port].len();
+                let mut batch = Some(batch);
+                for consumer in 0..consumers {
+                    let child = self.slots[index].routes[port][consumer];
+                    let copy = if consumer + 1 == consumers { batch.take() } else { batch.clone() };
+                    self.slots[child].queue.extend(copy.map(|batch| (0, batch)));
+                    self.top = self.top.max(child);
+                }
+            }
+        }
+    }
+
+    fn run_leaf(&mut self, index: usize, wire: &mut dyn Wire) -> Result<(), Failure> {
+        let slot = &mut self.slots[index];
+        let Work::Leaf(leaf) = &mut slot.work else { unreachable!("checked by `run`") };
+        let Some((_, batch)) = slot.queue.pop_front() else { return Ok(()) };
+        match &mut leaf.partitioner {
+            Some(partitioner) => {
+                slot.at_hand.clone_from(&batch.origin);
+                let full = &mut self.full;
+                let result = catch_unwind(AssertUnwindSafe(|| partitioner.partition(batch, full)));
+                let buffered = !partitioner.is_empty();
+                leaf.ready.append(&mut self.full);
+                if buffered && self.buffered_since.is_none() {
+                    self.buffered_since = Some(monotonic_ns());
+                }
+                self.checked(index, result.map(|result| result.map_err(OperatorError::from)))?;
+            }
+            None => leaf.ready.push((self.worker, batch)),
+        }
+        self.drain_leaf(index, wire);
+        Ok(())
+    }
+
+    /// Sends what waits at a leaf; whether nothing waits any more.
+    fn drain_leaf(&mut self, index: usize, wire: &mut dyn Wire) -> bool {
+        let Work::Leaf(leaf) = &mut self.slots[index].work else { return true };
+        if !leaf.ready.is_empty() {
+            let waiting = std::mem::take(&mut leaf.ready);
+            for (to, batch) in waiting {
+                // Order per receiver holds: one without credit gets none until the next drain.
+                if let Err(batch) = wire.try_send(leaf.leaf, to, batch) {
+                    leaf.ready.push((to, batch));
+                }
+            }
+        }
+        leaf.ready.is_empty()
+    }
+
+    fn checked<R>(
+        &self,
+        index: usize,
+        result: Result<Result<R, OperatorError>, Box<dyn Any + Send>>,
+    ) -> Result<R, Failure> {
+        let (cause, place, message) = match result {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => (Cause::Error, error.place, error.error.to_string()),
+            Err(payload) => (Cause::Panic, self.place_of(index), panic_message(payload.as_ref())),
+        };
+        let slot = &self.slots[index];
+        let at_hand = (!slot.at_hand.spans.is_empty()).then(|| slot.at_hand.clone());
+        let place = Place { origin: place.origin.or(at_hand), ..place };
+        Err(Failure { operator: slot.name.clone(), worker: self.worker, cause, place, message })
+    }
+
+    fn place_of(&self, index: usize) -> Place {
+        match &self.slots[index].work {
+            Work::Operator(operator) => {
+                catch_unwind(AssertUnwindSafe(|| operator.place())).unwrap_or_default()
+            }
+            _ => Place::default(),
+        }
+    }
+}
+
+/// What a panic said.
+pub fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
