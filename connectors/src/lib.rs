@@ -1,1 +1,28 @@
-//! .
+//! The connectors of Pelton: where records come from and where they go.
+//!
+//! In reading order:
+//! * [`Values`], [`Generator`]: sources of records at hand or made up;
+//! * [`Collect`], [`Stdout`], [`ForEachBatch`], [`Discard`]: sinks into memory, to the console,
+//!   into a function, and nowhere;
+//! * [`format`]: how one record is written as bytes.
+//!
+//! The contracts they fulfil are `pelton_dataflow::{source, sink}`. No connector knows operators,
+//! state or the runtime.
+
+mod callback;
+mod collect;
+mod console;
+mod error;
+pub mod format;
+mod generator;
+mod position;
+mod stripes;
+mod values;
+
+pub use callback::{Discard, ForEachBatch};
+pub use collect::{Collect, Collected, CommitId};
+pub use console::Stdout;
+pub use error::{Error, Result};
+pub use format::{Bincode, Decode, DecodeWith, Encode, Json, Raw};
+pub use generator::Generator;
+pub use values::Values;
