@@ -203,17 +203,16 @@ mod tests {
 
     #[test]
     fn window_sums_are_checked_per_window_and_key() {
-        let events = 3 * WINDOW_MS as u64 * crate::generator::EVENTS_PER_MS / 1_000;
         let mut sums: BTreeMap<(i64, u64), i64> = BTreeMap::new();
-        for event in (0..events).map(|index| event(index, KEYS)) {
+        for event in (0..EVENTS).map(|index| event(index, KEYS)) {
             *sums.entry((window_start(event.time), event.key)).or_default() += event.value;
         }
         let mut right = Checksum::default();
         sums.iter().for_each(|(&(start, key), &sum)| right.summed(key, start, sum));
-        check(Workload::TumblingSum, events, KEYS, right).unwrap();
+        check(Workload::TumblingSum, EVENTS, KEYS, right).unwrap();
 
         let mut wrong = Checksum::default();
         sums.iter().for_each(|(&(start, key), &sum)| wrong.summed(key, start + WINDOW_MS, sum));
-        assert!(check(Workload::TumblingSum, events, KEYS, wrong).is_err());
+        assert!(check(Workload::TumblingSum, EVENTS, KEYS, wrong).is_err());
     }
 }
