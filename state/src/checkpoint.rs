@@ -1,7 +1,18 @@
 //! Checkpoints: where their files lie, and what makes one exist.
 //!
+//! In reading order:
 //! * [`store`]: immutable files by path, verified when they are read;
-//! * [`names`]: the numbers that stand for operators and states in rows.
+//! * [`names`]: the numbers that stand for operators and states in rows;
+//! * [`manifest`]: what a checkpoint consists of; [`wire`]: its bytes;
+//! * [`log`]: the one log of manifests and takeovers, which fences who has lost a job;
+//! * [`retention`]: what is kept, and what is garbage.
 
+pub mod log;
+pub mod manifest;
 pub mod names;
+pub mod retention;
 pub mod store;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;

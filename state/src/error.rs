@@ -43,6 +43,68 @@ pub enum StateError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of a later format than this program knows.
+    #[error(
+        "`{file}` has format version {version}, this program knows up to {known}: run it with a newer version of the program"
+    )]
+    NewerFormat {
+        /// The file, with the place of the store.
+        file: String,
+        /// Its version.
+        version: u16,
+        /// The newest version that can be read.
+        known: u16,
+    },
+    /// A value that its codec refuses.
+    #[error("cannot encode {what}: {problem}")]
+    Unencodable {
+        /// What was encoded.
+        what: &'static str,
+        /// What the codec said.
+        problem: String,
+    },
+    /// Another process has taken the job over.
+    #[error(
+        "generation {generation} of job `{job}` has ended: another process took the job over at `{file}`; this one stops"
+    )]
+    Fenced {
+        /// The job.
+        job: String,
+        /// The generation that has ended.
+        generation: u64,
+        /// The entry of the manifest log that the other process wrote.
+        file: String,
+    },
+    /// Many processes begin generations of one job at once.
+    #[error(
+        "cannot take over the log in `{location}`: other processes keep writing to it; stop them, then try again"
+    )]
+    Contended {
+        /// The log.
+        location: String,
+    },
+    /// The checkpoint store holds the checkpoints of another job.
+    #[error(
+        "the checkpoints in `{location}` are those of job `{found}`, this is job `{job}`: give each job a checkpoint directory of its own"
+    )]
+    OtherJob {
+        /// The store.
+        location: String,
+        /// Whose checkpoints they are.
+        found: String,
+        /// Who asks.
+        job: String,
+    },
+    /// A checkpoint that is not there.
+    #[error("there is no checkpoint {sequence} in `{location}`; there are: {known}")]
+    NoSuchCheckpoint {
+        /// The number that was asked for.
+        sequence: u64,
+        /// The store.
+        location: String,
+        /// The numbers that there are.
+        known: String,
+    },
     /// No number is left for a name.
     #[error(
         "there is no number left for state `{state}` of operator `{operator}`: a job can name 65,536 operators and as many states for each over its life; start it without its checkpoint"

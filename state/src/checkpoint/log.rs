@@ -1,0 +1,280 @@
+//! The manifest log: `manifest/{sequence}`, written by create-only puts.
+//!
+//! The log is the only truth about a job: which checkpoints exist, and which generation may add to
+//! it. A generation begins by appending a [`Takeover`]; whoever finds the next place taken has lost
+//! the job and stops for good. Nothing but create-if-absent is asked of the store for that.
+//!
+//! Sequence numbers have no gaps but at the old end, where [`super::retention`] deletes.
+
+use bytes::Bytes;
+use tracing::{error, info};
+
+use super::manifest::{Entry, Manifest, Takeover};
+use super::store::CheckpointStore;
+use super::wire;
+use crate::error::StateError;
+
+/// Where the entries lie.
+pub const DIRECTORY: &str = "manifest";
+
+/// How often a takeover is tried again when others write to the log at the same time.
+const TAKEOVER_ATTEMPTS: usize = 100;
+
+/// The log, as its one rightful writer sees it.
+#[derive(Debug)]
+pub struct ManifestLog {
+    store: CheckpointStore,
+    job: String,
+    generation: u64,
+    next: u64,
+    /// What an append that failed may have left at `next` all the same.
+    uncertain: Option<Bytes>,
+    /// The entry of the one who took over.
+    lost: Option<String>,
+}
+
+/// Where a generation starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The newest checkpoint that is valid, or nothing if there is none.
+    #[default]
+    Newest,
+    /// The checkpoint of this sequence number.
+    Checkpoint(u64),
+}
+
+/// An entry of the log as it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// What it says, or why it cannot be read.
+    pub entry: Result<Entry, StateError>,
+}
+
+/// What a generation begins with.
+#[derive(Debug)]
+pub struct Begun {
+    /// The log, to append to.
+    pub log: ManifestLog,
+    /// The checkpoint to restore, with its sequence number.
+    pub base: Option<(u64, Manifest)>,
+    /// Newer entries that could not be read: the job falls back past them.
+    pub skipped: Vec<String>,
+}
+
+/// All entries of the log in `store`, oldest first.
+///
+/// # Errors
+/// The store cannot be read. A damaged entry is no error here.
+pub fn entries(store: &CheckpointStore) -> Result<Vec<Found>, StateError> {
+    let sequences = sequences(store)?;
+    Ok(sequences.into_iter().map(|sequence| Found { sequence, entry: read(store, sequence) }).collect())
+}
+
+/// The entry `sequence`.
+///
+/// # Errors
+/// It is missing or damaged.
+pub fn read(store: &CheckpointStore, sequence: u64) -> Result<Entry, StateError> {
+    let path = path_of(sequence);
+    wire::decode(&store.full(&path), &store.get(&path)?)
+}
+
+/// The sequence numbers of the entries, ascending.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn sequences(store: &CheckpointStore) -> Result<Vec<u64>, StateError> {
+    let paths = store.list(DIRECTORY)?;
+    let number = |path: &String| path.rsplit('/').next().and_then(|name| name.parse().ok());
+    Ok(paths.iter().filter_map(number).collect())
+}
+
+/// The path of the entry `sequence`.
+#[must_use]
+pub fn path_of(sequence: u64) -> String {
+    format!("{DIRECTORY}/{sequence:020}")
+}
+
+impl ManifestLog {
+    /// Begins the next generation of `job`, which ends all others.
+    ///
+    /// # Errors
+    /// The store fails, holds another job's checkpoints or those of a newer format, or the
+    /// checkpoint asked for is missing or damaged.
+    pub fn take_over(
+        store: &CheckpointStore,
+        job: &str,
+        from: &StartFrom,
+        at_ms: i64,
+    ) -> Result<Begun, StateError> {
+        for _ in 0..TAKEOVER_ATTEMPTS {
+            let found = entries(store)?;
+            refuse_foreign(store, job, &found)?;
+            let (base, skipped) = base_of(store, from, &found)?;
+            let next = found.last().map_or(1, |last| last.sequence + 1);
+            let takeover = Takeover {
+                job: job.to_owned(),
+                generation: next_generation(&found),
+                base: base.as_ref().map(|(sequence, _)| *sequence),
+                at_ms,
+            };
+            if store.create(&path_of(next), wire::encode_takeover(&takeover)?)? {
+                info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
+                let log = Self {
+                    store: store.clone(),
+                    job: job.to_owned(),
+                    generation: takeover.generation,
+                    next: next + 1,
+                    uncertain: None,
+                    lost: None,
+                };
+                return Ok(Begun { log, base, skipped });
+            }
+        }
+        Err(StateError::Contended { location: store.full(DIRECTORY) })
+    }
+
+    /// The generation that writes here.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The store that it lies in.
+    #[must_use]
+    pub fn store(&self) -> &CheckpointStore {
+        &self.store
+    }
+
+    /// Appends `manifest`, from when on its checkpoint exists; answers with its sequence number.
+    ///
+    /// # Errors
+    /// [`StateError::Fenced`] if another process has taken over, now and ever after. Any other
+    /// error leaves the log usable, and it may exist all the same.
+    pub fn append(&mut self, manifest: &Manifest) -> Result<u64, StateError> {
+        let bytes = wire::encode_checkpoint(manifest)?;
+        self.settle_uncertain()?;
+        let path = path_of(self.next);
+        match self.store.create(&path, bytes.clone()) {
+            Ok(true) => {
+                self.next += 1;
+                Ok(self.next - 1)
+            }
+            Ok(false) => Err(self.lose(&path)),
+            Err(error) => {
+                self.uncertain = Some(bytes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds out whether an append that failed has left its entry.
+    fn settle_uncertain(&mut self) -> Result<(), StateError> {
+        let path = path_of(self.next);
+        if self.lost.is_some() {
+            return Err(self.lose(&path));
+        }
+        let Some(attempted) = &self.uncertain else { return Ok(()) };
+        if sequences(&self.store)?.contains(&self.next) {
+            if self.store.get(&path)? != *attempted {
+                return Err(self.lose(&path));
+            }
+            self.next += 1;
+        }
+        self.uncertain = None;
+        Ok(())
+    }
+
+    fn lose(&mut self, path: &str) -> StateError {
+        let file = self.lost.get_or_insert_with(|| self.store.full(path)).clone();
+        StateError::Fenced { job: self.job.clone(), generation: self.generation, file }
+    }
+}
+
+/// The checkpoint that the next generation starts from, and the files it falls back past.
+type Base = (Option<(u64, Manifest)>, Vec<String>);
+
+fn base_of(store: &CheckpointStore, from: &StartFrom, found: &[Found]) -> Result<Base, StateError> {
+    match from {
+        StartFrom::Checkpoint(sequence) => match found.iter().find(|found| found.sequence == *sequence) {
+            Some(Found { entry: Ok(Entry::Checkpoint(manifest)), .. }) => {
+                Ok((Some((*sequence, (**manifest).clone())), Vec::new()))
+            }
+            Some(Found { entry: Err(_), .. }) => read(store, *sequence).map(|_| (None, Vec::new())),
+            _ => Err(no_such(store, *sequence, found)),
+        },
+        StartFrom::Newest => Ok(newest(store, found)),
+    }
+}
+
+/// The newest valid checkpoint on the branch that the log's end is on.
+fn newest(store: &CheckpointStore, found: &[Found]) -> Base {
+    let mut skipped = Vec::new();
+    let mut below = u64::MAX;
+    for one in found.iter().rev() {
+        if one.sequence > below {
+            continue;
+        }
+        match &one.entry {
+            Ok(Entry::Checkpoint(manifest)) => {
+                return (Some((one.sequence, (**manifest).clone())), skipped);
+            }
+            Ok(Entry::Takeover(takeover)) => below = takeover.base.unwrap_or(0),
+            Err(problem) => {
+                error!(
+                    file = store.full(&path_of(one.sequence)),
+                    %problem,
+                    "falling back to the checkpoint before this one: records since then are processed again"
+                );
+                skipped.push(problem.to_string());
+            }
+        }
+    }
+    (None, skipped)
+}
+
+/// Greater than every generation that is in the log, those of entries that cannot be read included.
+fn next_generation(found: &[Found]) -> u64 {
+    let mut greatest = 0;
+    for one in found {
+        match &one.entry {
+            Ok(Entry::Checkpoint(manifest)) => greatest = greatest.max(manifest.generation),
+            Ok(Entry::Takeover(takeover)) => greatest = greatest.max(takeover.generation),
+            Err(_) => greatest += 1,
+        }
+    }
+    greatest + 1
+}
+
+fn refuse_foreign(store: &CheckpointStore, job: &str, found: &[Found]) -> Result<(), StateError> {
+    for one in found {
+        let owner = match &one.entry {
+            Ok(Entry::Checkpoint(manifest)) => &manifest.job,
+            Ok(Entry::Takeover(takeover)) => &takeover.job,
+            Err(StateError::NewerFormat { file, version, known }) => {
+                return Err(StateError::NewerFormat { file: file.clone(), version: *version, known: *known });
+            }
+            Err(_) => continue,
+        };
+        if owner != job {
+            return Err(StateError::OtherJob {
+                location: store.location().to_owned(),
+                found: owner.clone(),
+                job: job.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn no_such(store: &CheckpointStore, sequence: u64, found: &[Found]) -> StateError {
+    let known: Vec<String> = found
+        .iter()
+        .filter(|one| matches!(one.entry, Ok(Entry::Checkpoint(_))))
+        .map(|one| one.sequence.to_string())
+        .collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    StateError::NoSuchCheckpoint { sequence, location: store.location().to_owned(), known }
+}
