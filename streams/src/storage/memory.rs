@@ -1,0 +1,444 @@
+//! A disk in memory that forgets what was not synced, loses names whose directory was not synced,
+//! tears the last writes, fills up, and can stop at any operation. For tests, of this crate and others.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Storage, StorageFile, StorageLock, WatchGuard};
+
+/// When the disk stops, and what survives.
+#[derive(Debug, Clone, Copy)]
+pub struct CrashPlan {
+    /// The power fails at this operation, counted from now; it and all later ones return an error.
+    pub at_operation: u64,
+}
+
+/// A disk in memory; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStorage(Arc<Mutex<Disk>>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    inodes: HashMap<u64, Inode>,
+    next_inode: u64,
+    /// What a program sees.
+    names: BTreeMap<PathBuf, u64>,
+    /// What is on the platter.
+    durable_names: BTreeMap<PathBuf, u64>,
+    /// Changes of names that no `sync_dir` has covered yet, by directory, in order.
+    pending: BTreeMap<PathBuf, Vec<NameChange>>,
+    dirs: BTreeSet<PathBuf>,
+    locks: BTreeSet<PathBuf>,
+    operations: u64,
+    crash_at: Option<u64>,
+    crashed: bool,
+    /// Grows by one at each restart: files opened before it are dead.
+    boot: u64,
+    capacity: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    contents: Vec<u8>,
+    durable: Vec<u8>,
+    /// Writes and truncations since the last sync.
+    unsynced: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Truncate { len: usize },
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link { name: PathBuf, inode: u64 },
+    Unlink { name: PathBuf },
+    Rename { from: PathBuf, to: PathBuf },
+}
+
+fn apply_name(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
+    match change {
+        NameChange::Link { name, inode } => {
+            names.insert(name.clone(), *inode);
+        }
+        NameChange::Unlink { name } => {
+            names.remove(name);
+        }
+        NameChange::Rename { from, to } => {
+            if let Some(inode) = names.remove(from) {
+                names.insert(to.clone(), inode);
+            }
+        }
+    }
+}
+
+fn apply_change(contents: &mut Vec<u8>, change: &Change, keep: usize) {
+    match change {
+        Change::Write { offset, bytes } => {
+            let end = offset + keep.min(bytes.len());
+            if contents.len() < end {
+                contents.resize(end, 0);
+            }
+            contents[*offset..end].copy_from_slice(&bytes[..end - offset]);
+        }
+        Change::Truncate { len } => contents.resize(*len, 0),
+    }
+}
+
+/// splitmix64: the seed decides what survives a crash.
+fn next_random(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn power_failed() -> io::Error {
+    io::Error::other("the power has failed (simulated)")
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{} is not there (simulated)", path.display()))
+}
+
+impl Disk {
+    fn operate(&mut self) -> io::Result<()> {
+        if self.crashed {
+            return Err(power_failed());
+        }
+        self.operations += 1;
+        if self.crash_at.is_some_and(|at| self.operations > at) {
+            self.crashed = true;
+            return Err(power_failed());
+        }
+        Ok(())
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        let (NameChange::Link { name, .. }
+        | NameChange::Unlink { name }
+        | NameChange::Rename { to: name, .. }) = &change;
+        let dir = name.parent().unwrap_or(Path::new("")).to_owned();
+        apply_name(&mut self.names, &change);
+        self.pending.entry(dir).or_default().push(change);
+    }
+
+    fn used(&self) -> u64 {
+        self.names
+            .values()
+            .filter_map(|inode| self.inodes.get(inode))
+            .map(|inode| inode.contents.len() as u64)
+            .sum()
+    }
+}
+
+impl MemoryStorage {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Arms a crash.
+    pub fn plan(&self, plan: CrashPlan) {
+        let mut disk = self.disk();
+        disk.crash_at = Some(disk.operations + plan.at_operation);
+    }
+
+    /// How many operations the disk has seen.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.disk().operations
+    }
+
+    /// Whether a planned crash has come.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.disk().crashed
+    }
+
+    /// Writes fail with `StorageFull` once the files hold this many bytes; `None` lifts the limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.disk().capacity = bytes;
+    }
+
+    /// Power off and on again. Of what was not synced, `seed` decides what has reached the platter:
+    /// any subset of the writes of a file, each whole or torn, and any prefix of the changes of a directory.
+    pub fn restart(&self, seed: u64) {
+        let mut disk = self.disk();
+        let mut seed = seed;
+        let pending = std::mem::take(&mut disk.pending);
+        for changes in pending.values() {
+            let kept = next_random(&mut seed) as usize % (changes.len() + 1);
+            for change in &changes[..kept] {
+                apply_name(&mut disk.durable_names, change);
+            }
+        }
+        let mut ids: Vec<_> = disk.inodes.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(inode) = disk.inodes.get_mut(&id) else { continue };
+            for change in std::mem::take(&mut inode.unsynced) {
+                match next_random(&mut seed) % 4 {
+                    0 => {}
+                    1 => {
+                        let len = if let Change::Write { bytes, .. } = &change { bytes.len() } else { 0 };
+                        let keep = next_random(&mut seed) as usize % (len + 1);
+                        apply_change(&mut inode.durable, &change, keep);
+                    }
+                    _ => apply_change(&mut inode.durable, &change, usize::MAX),
+                }
+            }
+            inode.contents = inode.durable.clone();
+        }
+        disk.names = disk.durable_names.clone();
+        disk.locks.clear();
+        disk.crash_at = None;
+        disk.crashed = false;
+        disk.boot += 1;
+    }
+
+    /// The process dies and the machine goes on: nothing is lost, locks are free, open files are dead.
+    pub fn kill_process(&self) {
+        let mut disk = self.disk();
+        disk.locks.clear();
+        disk.crash_at = None;
+        disk.crashed = false;
+        disk.boot += 1;
+    }
+
+    /// All file names.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.disk().names.keys().cloned().collect()
+    }
+
+    /// Changes the bytes of a file behind the log's back.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn tamper(&self, file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut disk = self.disk();
+        let id = disk.names[file];
+        let inode = disk.inodes.get_mut(&id).expect("a name has an inode");
+        change(&mut inode.contents);
+        inode.durable = inode.contents.clone();
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        disk.dirs.extend(dir.ancestors().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn is_dir(&self, dir: &Path) -> io::Result<bool> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        Ok(disk.dirs.contains(dir))
+    }
+
+    fn create(&self, file: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        if disk.names.contains_key(file) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !file.parent().is_some_and(|dir| disk.dirs.contains(dir)) {
+            return Err(missing(file));
+        }
+        let id = disk.next_inode;
+        disk.next_inode += 1;
+        disk.inodes.insert(id, Inode::default());
+        disk.change_name(NameChange::Link { name: file.to_owned(), inode: id });
+        Ok(Arc::new(MemoryFile { storage: self.clone(), id, boot: disk.boot }))
+    }
+
+    fn open(&self, file: &Path, _write: bool) -> io::Result<Arc<dyn StorageFile>> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        let id = *disk.names.get(file).ok_or_else(|| missing(file))?;
+        Ok(Arc::new(MemoryFile { storage: self.clone(), id, boot: disk.boot }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        if !disk.names.contains_key(from) {
+            return Err(missing(from));
+        }
+        disk.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
+        Ok(())
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        if !disk.names.contains_key(file) {
+            return Err(missing(file));
+        }
+        disk.change_name(NameChange::Unlink { name: file.to_owned() });
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        disk.dirs.remove(dir);
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        if !disk.dirs.contains(dir) {
+            return Err(missing(dir));
+        }
+        let children = disk.names.keys().chain(&disk.dirs).filter(|path| path.parent() == Some(dir));
+        let mut names: Vec<String> =
+            children.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        for change in disk.pending.remove(dir).unwrap_or_default() {
+            apply_name(&mut disk.durable_names, &change);
+        }
+        Ok(())
+    }
+
+    fn lock(&self, file: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        if !disk.locks.insert(file.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(MemoryLock { storage: self.clone(), file: file.to_owned(), boot: disk.boot })))
+    }
+
+    fn watch(
+        &self,
+        _file: &Path,
+        _on_change: Box<dyn Fn() + Send>,
+    ) -> io::Result<Option<Box<dyn WatchGuard>>> {
+        Ok(None)
+    }
+
+    fn is_private(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct MemoryLock {
+    storage: MemoryStorage,
+    file: PathBuf,
+    boot: u64,
+}
+
+impl StorageLock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        let mut disk = self.storage.disk();
+        if disk.boot == self.boot {
+            disk.locks.remove(&self.file);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    storage: MemoryStorage,
+    id: u64,
+    boot: u64,
+}
+
+impl MemoryFile {
+    fn with<T>(&self, act: impl FnOnce(&mut Inode) -> io::Result<T>) -> io::Result<T> {
+        let mut disk = self.storage.disk();
+        disk.operate()?;
+        if disk.boot != self.boot {
+            return Err(power_failed());
+        }
+        act(disk.inodes.get_mut(&self.id).ok_or_else(power_failed)?)
+    }
+
+    fn check_capacity(&self, adds: usize) -> io::Result<()> {
+        let disk = self.storage.disk();
+        match disk.capacity {
+            Some(capacity) if disk.used() + adds as u64 > capacity => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StorageFile for MemoryFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        self.check_capacity(
+            (offset + bytes.len()).saturating_sub(usize::try_from(self.len()?).map_err(io::Error::other)?),
+        )?;
+        let mut disk = self.storage.disk();
+        let was_crashed = disk.crashed;
+        let running = disk.operate();
+        if was_crashed || disk.boot != self.boot {
+            return Err(power_failed());
+        }
+        let inode = disk.inodes.get_mut(&self.id).ok_or_else(power_failed)?;
+        let change = Change::Write { offset, bytes: bytes.to_vec() };
+        if running.is_ok() {
+            apply_change(&mut inode.contents, &change, usize::MAX);
+        }
+        // A write that the power failure interrupts may still reach the platter, whole or in part.
+        inode.unsynced.push(change);
+        running
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        self.with(|inode| match inode.contents.get(offset..offset + bytes.len()) {
+            Some(found) => {
+                bytes.copy_from_slice(found);
+                Ok(())
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.with(|inode| {
+            inode.unsynced.clear();
+            inode.durable = inode.contents.clone();
+            Ok(())
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.with(|inode| Ok(inode.contents.len() as u64))
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.with(|inode| {
+            let change = Change::Truncate { len };
+            apply_change(&mut inode.contents, &change, usize::MAX);
+            inode.unsynced.push(change);
+            Ok(())
+        })
+    }
+}
