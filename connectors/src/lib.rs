@@ -4,6 +4,7 @@
 //! * [`Values`], [`Generator`]: sources of records at hand or made up;
 //! * [`Collect`], [`Stdout`], [`ForEachBatch`], [`Discard`]: sinks into memory, to the console,
 //!   into a function, and nowhere;
+//! * [`Files`]: JSON lines and CSV in, JSON lines out exactly once;
 //! * [`format`]: how one record is written as bytes.
 //!
 //! The contracts they fulfil are `pelton_dataflow::{source, sink}`. No connector knows operators,
@@ -13,6 +14,7 @@ mod callback;
 mod collect;
 mod console;
 mod error;
+pub mod files;
 pub mod format;
 mod generator;
 mod position;
@@ -23,6 +25,7 @@ pub use callback::{Discard, ForEachBatch};
 pub use collect::{Collect, Collected, CommitId};
 pub use console::Stdout;
 pub use error::{Error, Result};
+pub use files::Files;
 pub use format::{Bincode, Decode, DecodeWith, Encode, Json, Raw};
 pub use generator::Generator;
 pub use values::Values;

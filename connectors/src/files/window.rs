@@ -1,0 +1,91 @@
+//! The part of a file that is in memory: a buffer that slides along the file.
+//!
+//! Knows bytes and offsets; what a record is, is left to `rows`.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::inputs::explain;
+use crate::error::{Error, Result};
+
+/// Bytes asked of the operating system at once: enough that the call costs nothing beside the
+/// parsing, little enough for the cache.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A buffer over a file: bytes are read at its end and consumed from its start.
+pub(super) struct Window {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    /// What is consumed of `buffer`.
+    start: usize,
+    /// The offset of the first byte that is not consumed.
+    offset: u64,
+    at_end: bool,
+}
+
+impl Window {
+    /// Opens `path`, to be read from byte `offset` on.
+    pub fn open(path: &Path, offset: u64) -> Result<Self> {
+        let mut file = File::open(path).map_err(|source| explain("open", path, source))?;
+        let metadata = file.metadata().map_err(Error::io("look at", path))?;
+        if metadata.is_dir() {
+            let source = std::io::ErrorKind::IsADirectory.into();
+            return Err(Error::Io { action: "read", path: path.to_owned(), source });
+        }
+        let changed = |what| Error::FileChanged { path: path.to_owned(), offset, what };
+        if offset > metadata.len() {
+            return Err(changed("it is shorter now"));
+        }
+        if offset > 0 {
+            let mut before = [0];
+            file.seek(SeekFrom::Start(offset - 1)).map_err(Error::io("seek in", path))?;
+            file.read_exact(&mut before).map_err(Error::io("read", path))?;
+            if !matches!(before[0], b'\n' | b'\r') && offset != metadata.len() {
+                return Err(changed("no line begins there now"));
+            }
+        }
+        Ok(Self { path: path.to_owned(), file, buffer: Vec::new(), start: 0, offset, at_end: false })
+    }
+
+    /// The bytes that are there and not consumed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// The file's offset of the first of them.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether the file holds nothing beyond them.
+    pub fn at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Takes `count` bytes off the front.
+    pub fn consume(&mut self, count: usize) {
+        self.start += count;
+        self.offset += count as u64;
+    }
+
+    /// Reads more behind them; returns how many bytes came.
+    pub fn fill(&mut self) -> Result<usize> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let had = self.buffer.len();
+        self.buffer.resize(had + READ_BYTES, 0);
+        let read = loop {
+            match self.file.read(&mut self.buffer[had..]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        let count = *read.as_ref().unwrap_or(&0);
+        self.buffer.truncate(had + count);
+        read.map_err(Error::io("read", &self.path))?;
+        self.at_end = count == 0;
+        Ok(count)
+    }
+}
