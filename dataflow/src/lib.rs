@@ -8,7 +8,7 @@
 //!   connectors fulfil, with [`error`] for what goes wrong;
 //! * [`env`]: what the stages of a worker share and how they speak with the coordinator;
 //!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
-//! * [`lower`]: stages, credited channels, epoch order.
+//! * [`lower`]: stages, credited channels, epoch order; [`testing`]: running a graph in one thread.
 //!
 //! It knows neither keyed state nor any operator by name.
 
@@ -25,5 +25,6 @@ pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod stats;
+pub mod testing;
 pub mod time;
 pub mod watermarks;

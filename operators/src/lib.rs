@@ -1,1 +1,26 @@
-//! .
+//! What users call: streams, and the operators on them.
+//!
+//! In reading order: [`Job`] begins a graph with a [`source`] and its [`Watermarks`]; a [`Stream`]
+//! is a handle on an output; each operator has a file of its own that adds its method to
+//! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
+
+mod emit;
+mod exchange;
+mod flat_map;
+mod job;
+mod keyed_stream;
+mod map;
+mod sink;
+pub mod source;
+mod split;
+mod stream;
+pub mod testing;
+mod union;
+mod watermarks;
+
+pub use job::Job;
+pub use keyed_stream::KeyedStream;
+pub use source::{SourceBuilder, SourceStreams};
+pub use split::Split;
+pub use stream::Stream;
+pub use watermarks::{NoTime, Watermarks};

@@ -141,9 +141,7 @@ mod tests {
         let mut bytes = Vec::new();
         parcel.into_bytes(&mut bytes);
         assert_eq!(bytes.len(), parcel.length_in_bytes());
-        let mut buffer = timely::bytes::arc::BytesMut::from(bytes);
-        let length = buffer.len();
-        let received = Parcel::from_bytes(buffer.extract_to(length).freeze());
+        let received = Parcel::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
         assert_eq!((received.from, received.to), (2, 3));
         assert_eq!(received.batch.map(|batch| batch.into_records::<u8>().0), Some(records));
     }

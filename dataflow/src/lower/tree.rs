@@ -244,10 +244,11 @@ impl Tree {
     /// Whether a barrier may fall here: nothing of the old epoch is left in the tree. What a pass
     /// has yet to emit may be, since it leaves the state only as it is emitted.
     pub fn can_freeze(&self) -> bool {
-        let is_empty = |partitioner: &Box<dyn Partitioner>| partitioner.is_empty();
         self.is_settled()
             && self.slots.iter().all(|slot| match &slot.work {
-                Work::Leaf(leaf) => leaf.partitioner.as_ref().is_none_or(is_empty),
+                Work::Leaf(leaf) => {
+                    leaf.partitioner.as_ref().is_none_or(|partitioner| partitioner.is_empty())
+                }
                 _ => true,
             })
     }

@@ -1,0 +1,75 @@
+//! Taking batches apart and putting batches together, in slices: what operators that may emit more
+//! than they take are built on.
+
+use std::vec;
+
+use pelton_dataflow::operator::{Flow, Outputs};
+use pelton_dataflow::record::{Batch, Data, Origin, Record};
+use pelton_dataflow::time::EventTime;
+
+/// The records of a batch that are still to be processed.
+pub(crate) struct Feed<T> {
+    records: vec::IntoIter<Record<T>>,
+    pub origin: Origin,
+}
+
+impl<T> Default for Feed<T> {
+    fn default() -> Self {
+        Self { records: Vec::new().into_iter(), origin: Origin::default() }
+    }
+}
+
+impl<T: Data> Feed<T> {
+    pub fn of(batch: Batch) -> Self {
+        let (records, origin) = batch.into_records::<T>();
+        Self { records: records.into_iter(), origin }
+    }
+
+    #[inline]
+    pub fn next(&mut self) -> Option<Record<T>> {
+        self.records.next()
+    }
+}
+
+/// The batch that an output port is filling.
+pub(crate) struct Emitter<U> {
+    port: usize,
+    records: Vec<Record<U>>,
+    batch_records: usize,
+}
+
+impl<U: Data> Emitter<U> {
+    pub fn new(port: usize, batch_records: usize) -> Self {
+        Self { port, records: Vec::new(), batch_records }
+    }
+
+    #[inline]
+    pub fn push(&mut self, time: EventTime, value: U) {
+        self.records.push(Record::new(time, value));
+    }
+
+    /// Sends what there is if it fills a batch; whether the operator has to stop.
+    #[inline]
+    pub fn ship_full(&mut self, origin: &Origin, out: &mut Outputs) -> bool {
+        if self.records.len() >= self.batch_records {
+            self.ship(origin, out);
+        }
+        out.is_full()
+    }
+
+    /// Sends what there is, in batches of the usual size: one callback may have emitted many.
+    pub fn ship(&mut self, origin: &Origin, out: &mut Outputs) {
+        let mut records = std::mem::take(&mut self.records);
+        while records.len() > 2 * self.batch_records {
+            let rest = records.split_off(self.batch_records);
+            out.send(self.port, records, origin.clone());
+            records = rest;
+        }
+        out.send(self.port, records, origin.clone());
+    }
+}
+
+/// The flow of an operator that has stopped, or not.
+pub(crate) fn flow(stopped: bool) -> Flow {
+    if stopped { Flow::More } else { Flow::Done }
+}

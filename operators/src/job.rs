@@ -1,0 +1,65 @@
+//! The job: where a graph begins, and where its mistakes are collected.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::rc::Rc;
+
+use pelton_dataflow::graph::{Graph, GraphBuilder, GraphErrors, NewNode, NodeId, WiringError};
+use pelton_dataflow::source::Source;
+
+use crate::source::SourceBuilder;
+
+/// A graph in the making. Streams made from it are handles; the graph is finished once, then run.
+///
+/// ```
+/// use pelton_operators::{Job, Watermarks, testing::{Collect, Values}};
+///
+/// let mut job = Job::new();
+/// let numbers = job.source("numbers", Values::of([1u64, 2, 3])).watermarks(Watermarks::none());
+/// numbers.map(|n| n * 2).sink("doubled", Collect::new().0);
+/// let graph = job.finish()?;
+/// assert_eq!(graph.nodes().len(), 3);
+/// # Ok::<(), pelton_dataflow::graph::GraphErrors>(())
+/// ```
+#[derive(Default)]
+pub struct Job {
+    graph: SharedGraph,
+}
+
+/// The builder that all streams of a job hold.
+#[derive(Clone, Default)]
+pub(crate) struct SharedGraph(Rc<RefCell<GraphBuilder>>);
+
+impl SharedGraph {
+    pub(crate) fn add(&self, node: NewNode) -> NodeId {
+        self.0.borrow_mut().add(node)
+    }
+
+    /// Notes a mistake in a setting of `operator`.
+    pub(crate) fn mistake(&self, operator: &str, problem: impl Into<String>, at: &'static Location<'static>) {
+        let error = WiringError::Operator { operator: operator.to_owned(), problem: problem.into(), at: *at };
+        self.0.borrow_mut().error(error);
+    }
+}
+
+impl Job {
+    /// An empty job.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads `source`. The name is the address of its positions in every checkpoint.
+    #[track_caller]
+    pub fn source<S: Source>(&mut self, name: impl Into<String>, source: S) -> SourceBuilder<S> {
+        SourceBuilder::new(self.graph.clone(), name.into(), source, Location::caller())
+    }
+
+    /// The graph, if it is sound.
+    ///
+    /// # Errors
+    /// All mistakes at once, with their places.
+    pub fn finish(self) -> Result<Graph, GraphErrors> {
+        self.graph.0.take().finish()
+    }
+}

@@ -1,0 +1,83 @@
+//! `map`, `filter`, `inspect`: one record in, at most one out, a batch at a time.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use pelton_dataflow::error::OperatorError;
+use pelton_dataflow::operator::{Flow, Operator, Outputs};
+use pelton_dataflow::record::{Batch, Data, Record};
+
+use crate::stream::{Add, Stream};
+
+/// Turns a whole batch of `T` into one of `U`.
+struct BatchMap<F, T, U> {
+    apply: F,
+    types: std::marker::PhantomData<fn(T) -> U>,
+}
+
+impl<T: Data, U: Data, F: FnMut(Vec<Record<T>>) -> Vec<Record<U>>> Operator for BatchMap<F, T, U> {
+    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        let (records, origin) = batch.into_records::<T>();
+        out.send(0, (self.apply)(records), origin);
+        Ok(Flow::Done)
+    }
+}
+
+impl<T: Data> Stream<T> {
+    fn by_batch<U: Data>(
+        &self,
+        kind: &'static str,
+        location: &'static Location<'static>,
+        apply: impl Fn(Vec<Record<T>>) -> Vec<Record<U>> + Send + Sync + 'static,
+    ) -> Stream<U> {
+        let apply = Arc::new(apply);
+        self.then(Add::stateless::<U>(kind, self.port, location), move |_| {
+            let apply = apply.clone();
+            BatchMap { apply: move |records| apply(records), types: std::marker::PhantomData }
+        })
+    }
+
+    /// Turns each record into another; it keeps its event time.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::run_stateless;
+    /// let doubled = run_stateless([1u64, 2, 3], |numbers| numbers.map(|n| n * 2));
+    /// assert_eq!(doubled, [2, 4, 6]);
+    /// ```
+    #[track_caller]
+    pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<U> {
+        self.by_batch("map", Location::caller(), move |records| {
+            records.into_iter().map(|record| Record::new(record.time, f(record.value))).collect()
+        })
+    }
+
+    /// Keeps the records for which `keep` holds.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::run_stateless;
+    /// let even = run_stateless([1u64, 2, 3, 4], |numbers| numbers.filter(|n| n % 2 == 0));
+    /// assert_eq!(even, [2, 4]);
+    /// ```
+    #[track_caller]
+    pub fn filter(&self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        self.by_batch("filter", Location::caller(), move |mut records| {
+            records.retain(|record| keep(&record.value));
+            records
+        })
+    }
+
+    /// Shows each record to `look`, and passes it on.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::run_stateless;
+    /// let same = run_stateless([1u64, 2], |numbers| numbers.inspect(|n| assert!(*n > 0)));
+    /// assert_eq!(same, [1, 2]);
+    /// ```
+    #[track_caller]
+    pub fn inspect(&self, look: impl Fn(&T) + Send + Sync + 'static) -> Self {
+        self.by_batch("inspect", Location::caller(), move |records| {
+            records.iter().for_each(|record| look(&record.value));
+            records
+        })
+    }
+}

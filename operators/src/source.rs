@@ -1,0 +1,312 @@
+//! `source`: from the typed contract of connectors, with a watermark strategy, to the graph's
+//! erased one. Watermarks are kept per split, inside the source.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pelton_dataflow::error::OpError;
+use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Role};
+use pelton_dataflow::operator::{OperatorContext, Outputs, Waker};
+use pelton_dataflow::record::{Origin, Record, Span};
+use pelton_dataflow::source::{
+    Enumerator, Fetched, Polled, ReaderContext, Rejected, Source, SourceNode, SourceOperator, SourceTime,
+    SplitId, SplitReader, SplitState, SplitStatus,
+};
+use pelton_dataflow::time::EventTime;
+
+use crate::job::SharedGraph;
+use crate::stream::Stream;
+use crate::watermarks::Watermarks;
+
+/// A source that waits for its watermark strategy.
+#[must_use = "a source becomes a stream with `.watermarks(...)`"]
+pub struct SourceBuilder<S> {
+    graph: SharedGraph,
+    name: String,
+    source: S,
+    location: &'static Location<'static>,
+}
+
+/// A source whose malformed records go to a stream of their own.
+#[must_use = "a source becomes a stream with `.watermarks(...)`"]
+pub struct DeadLetterSource<S>(SourceBuilder<S>);
+
+/// A stream, and what could not be read of it.
+pub struct SourceStreams<T> {
+    /// The records.
+    pub out: Stream<T>,
+    /// Malformed records, with split, position, reason and bytes.
+    pub rejected: Stream<Rejected>,
+}
+
+impl<S: Source> SourceBuilder<S> {
+    pub(crate) fn new(
+        graph: SharedGraph,
+        name: String,
+        source: S,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self { graph, name, source, location }
+    }
+
+    /// Sends malformed records to a stream of their own. Without this the first one fails the job.
+    pub fn dead_letters(self) -> DeadLetterSource<S> {
+        DeadLetterSource(self)
+    }
+
+    /// The stream of records, with event times by `watermarks`.
+    pub fn watermarks<F>(self, watermarks: Watermarks<F>) -> Stream<S::Item>
+    where
+        F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
+    {
+        self.add(watermarks, false).out
+    }
+
+    fn add<F>(self, watermarks: Watermarks<F>, dead_letters: bool) -> SourceStreams<S::Item>
+    where
+        F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
+    {
+        let detail = self.source.describe();
+        let mut outputs = vec![OutputPort::of::<S::Item>("out")];
+        outputs.extend(dead_letters.then(|| OutputPort::of::<Rejected>("rejected")));
+        let typed = TypedSource { source: Arc::new(self.source), watermarks, dead_letters };
+        let node = self.graph.add(NewNode {
+            name: Some(self.name),
+            kind: "source",
+            inputs: Vec::new(),
+            outputs,
+            states: Vec::new(),
+            role: Role::Source(Arc::new(typed)),
+            detail,
+            location: self.location,
+        });
+        SourceStreams {
+            out: Stream::new(self.graph.clone(), PortRef { node, port: 0 }),
+            rejected: Stream::new(self.graph, PortRef { node, port: 1 }),
+        }
+    }
+}
+
+impl<S: Source> DeadLetterSource<S> {
+    /// The stream of records, with event times by `watermarks`, and that of malformed ones.
+    pub fn watermarks<F>(self, watermarks: Watermarks<F>) -> SourceStreams<S::Item>
+    where
+        F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
+    {
+        self.0.add(watermarks, true)
+    }
+}
+
+struct TypedSource<S, F> {
+    source: Arc<S>,
+    watermarks: Watermarks<F>,
+    dead_letters: bool,
+}
+
+impl<S, F> SourceNode for TypedSource<S, F>
+where
+    S: Source,
+    F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
+{
+    fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
+        self.source.enumerator()
+    }
+
+    fn operator(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
+        Ok(Box::new(Running {
+            name: cx.name.to_owned(),
+            worker: cx.worker,
+            source: self.source.clone(),
+            watermarks: self.watermarks.clone(),
+            dead_letters: self.dead_letters,
+            clock: cx.clock.clone(),
+            waker: cx.waker.clone(),
+            splits: Vec::new(),
+            finished: Vec::new(),
+            next: 0,
+            fetched: Fetched::default(),
+        }))
+    }
+
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+}
+
+/// A split being read.
+struct RunningSplit<T> {
+    state: SplitState,
+    /// `None` once it is finished.
+    reader: Option<Box<dyn SplitReader<Item = T>>>,
+    /// Its name in messages.
+    name: Arc<str>,
+    /// Set by the reader's waker: there may be more.
+    awake: Arc<AtomicBool>,
+    /// It cannot tell when there is more, and has to be asked.
+    unannounced: bool,
+    last_record_us: i64,
+}
+
+struct Running<S: Source, F> {
+    name: String,
+    worker: usize,
+    source: Arc<S>,
+    watermarks: Watermarks<F>,
+    dead_letters: bool,
+    clock: Arc<dyn pelton_dataflow::clock::Clock>,
+    waker: Waker,
+    splits: Vec<RunningSplit<S::Item>>,
+    finished: Vec<SplitId>,
+    /// The split to be asked next: each gets its turn.
+    next: usize,
+    fetched: Fetched<S::Item>,
+}
+
+impl<S, F> SourceOperator for Running<S, F>
+where
+    S: Source,
+    F: Fn(&S::Item) -> EventTime,
+{
+    fn assign(&mut self, state: SplitState) -> Result<(), OpError> {
+        let awake = Arc::new(AtomicBool::new(true));
+        let waker = Waker::new({
+            let (awake, stage) = (awake.clone(), self.waker.clone());
+            move || {
+                awake.store(true, Ordering::Release);
+                stage.wake();
+            }
+        });
+        let cx = ReaderContext { waker, worker: self.worker };
+        let reader = match state.status {
+            SplitStatus::Finished => None,
+            _ => Some(self.source.open(&state.info, state.position.as_deref(), &cx)?),
+        };
+        let name = format!("{}/{}", self.name, state.info.id).into();
+        let last_record_us = self.clock.now_us();
+        self.splits.push(RunningSplit { state, reader, name, awake, unannounced: false, last_record_us });
+        Ok(())
+    }
+
+    fn poll(&mut self, max_records: usize, out: &mut Outputs) -> Result<Polled, OpError> {
+        let mut unannounced = false;
+        for _ in 0..self.splits.len() {
+            let index = self.next % self.splits.len();
+            self.next = index + 1;
+            let split = &mut self.splits[index];
+            let Some(reader) = &mut split.reader else { continue };
+            if !split.unannounced && !split.awake.swap(false, Ordering::AcqRel) {
+                continue;
+            }
+            let polled = reader.poll(max_records, &mut self.fetched)?;
+            split.unannounced = polled == Polled::PendingUnannounced;
+            unannounced |= split.unannounced;
+            match polled {
+                Polled::Ready => split.awake.store(true, Ordering::Release),
+                Polled::Finished => self.finish(index),
+                Polled::Pending | Polled::PendingUnannounced => {}
+            }
+            if self.emit(index, out)? || polled == Polled::Finished {
+                return Ok(Polled::Ready);
+            }
+        }
+        Ok(if unannounced { Polled::PendingUnannounced } else { Polled::Pending })
+    }
+
+    fn event_time(&mut self, now_us: i64) -> SourceTime {
+        let idle_after = self.watermarks.idle_after;
+        for split in self.splits.iter_mut().filter(|split| split.reader.is_some()) {
+            let silent =
+                Duration::from_micros(now_us.saturating_sub(split.last_record_us).max(0).unsigned_abs());
+            let is_idle = idle_after.is_some_and(|limit| silent >= limit);
+            split.state.status = if is_idle { SplitStatus::Idle } else { SplitStatus::Active };
+        }
+        let active = self.splits.iter().filter(|split| split.state.status == SplitStatus::Active);
+        let least = active.map(|split| split.state.max_time - self.watermarks.out_of_orderness).min();
+        least.map_or(SourceTime::Idle, SourceTime::Active)
+    }
+
+    fn snapshot(&self) -> Vec<SplitState> {
+        let position = |split: &RunningSplit<_>| match &split.reader {
+            Some(reader) => Some(reader.position()),
+            None => split.state.position.clone(),
+        };
+        self.splits
+            .iter()
+            .map(|split| SplitState { position: position(split), ..split.state.clone() })
+            .collect()
+    }
+
+    fn take_finished(&mut self) -> Vec<SplitId> {
+        std::mem::take(&mut self.finished)
+    }
+}
+
+impl<S, F> Running<S, F>
+where
+    S: Source,
+    F: Fn(&S::Item) -> EventTime,
+{
+    fn finish(&mut self, index: usize) {
+        let split = &mut self.splits[index];
+        split.state.position = split.reader.take().map(|reader| reader.position());
+        split.state.status = SplitStatus::Finished;
+        self.finished.push(split.state.info.id.clone());
+    }
+
+    /// Sends what a poll has fetched; whether there was anything.
+    fn emit(&mut self, index: usize, out: &mut Outputs) -> Result<bool, OpError> {
+        let split = &mut self.splits[index];
+        let Fetched { values, times, rejected, span } = &mut self.fetched;
+        if values.is_empty() && rejected.is_empty() {
+            return Ok(false);
+        }
+        let now_us = self.clock.now_us();
+        split.last_record_us = now_us;
+        let spans = span.take().map(|(first, last)| Span { split: split.name.clone(), first, last });
+        let origin = Origin { spans: spans.into_iter().collect(), truncated: false, read_at_us: now_us };
+        if !rejected.is_empty() {
+            let letters = rejected.drain(..).map(|(position, reason, raw)| {
+                let raw = Rejected::text(&raw);
+                Rejected { split: split.name.to_string(), position, reason, raw }
+            });
+            send_rejected(letters, self.dead_letters, &origin, out)?;
+        }
+        let time_of = &self.watermarks.time_of;
+        let mut max_time = split.state.max_time;
+        let records: Vec<Record<S::Item>> = if self.watermarks.by_arrival && times.len() == values.len() {
+            values.drain(..).zip(times.drain(..)).map(|(value, time)| Record::new(time, value)).collect()
+        } else {
+            values.drain(..).map(|value| Record::new(time_of(&value), value)).collect()
+        };
+        times.clear();
+        for record in &records {
+            max_time = max_time.max(record.time);
+        }
+        split.state.max_time = max_time;
+        out.send(0, records, origin);
+        Ok(true)
+    }
+}
+
+fn send_rejected(
+    letters: impl Iterator<Item = Rejected>,
+    dead_letters: bool,
+    origin: &Origin,
+    out: &mut Outputs,
+) -> Result<(), OpError> {
+    let mut records = Vec::new();
+    for letter in letters {
+        if !dead_letters {
+            let Rejected { split, position, reason, .. } = letter;
+            return Err(format!(
+                "malformed record in {split} at {position}: {reason}; send such records to a stream of their own with `.dead_letters()`"
+            )
+            .into());
+        }
+        records.push(Record::new(EventTime::MIN, letter));
+    }
+    out.send(1, records, origin.clone());
+    Ok(())
+}

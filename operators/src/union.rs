@@ -1,0 +1,22 @@
+//! `union`: one stream from several of the same type.
+//!
+//! Records of one input keep their order; between inputs there is none. The watermark is the least
+//! of the inputs'.
+
+use std::panic::Location;
+
+use pelton_dataflow::graph::{PortRef, Role};
+use pelton_dataflow::record::Data;
+
+use crate::stream::{Add, Stream};
+
+impl<T: Data> Stream<T> {
+    /// The records of this stream and of `others`.
+    #[track_caller]
+    pub fn union(&self, others: impl IntoIterator<Item = Self>) -> Self {
+        let mut add = Add::stateless::<T>("union", self.port, Location::caller());
+        add.inputs.extend(others.into_iter().map(|other| other.port));
+        let node = self.graph.add(add.into_node(Role::Union));
+        Self::new(self.graph.clone(), PortRef { node, port: 0 })
+    }
+}
