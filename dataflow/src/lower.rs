@@ -93,7 +93,7 @@ impl Lowering<'_, '_> {
         let env = self.env.clone();
         let name = root.name.clone();
         let id = root.id;
-        builder.build(move |capabilities| {
+        builder.build_reschedule(move |capabilities| {
             let wires = wires(outgoing, capabilities, &env);
             let tree = Tree::new(slots, env.worker, env.clock.clone());
             let mut core = Core::new(tree, wires, floor, env, activator.clone());
@@ -107,6 +107,9 @@ impl Lowering<'_, '_> {
                     Head::Source(source) => source.turn(core, deadline_ns),
                     Head::Inputs(inputs) => inputs.turn(core, frontiers, deadline_ns),
                 });
+                // Never complete by itself: a stage that ends in sinks holds no capability, and
+                // timely would take it for done. It ends when its dataflow is dropped.
+                true
             }
         });
         Ok(())

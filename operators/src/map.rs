@@ -81,3 +81,14 @@ impl<T: Data> Stream<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::run_stateless;
+
+    #[test]
+    fn a_chain_runs_to_its_end() {
+        let found = run_stateless(0..5_000u64, |numbers| numbers.map(|n| n * 2).filter(|n| n % 3 == 0));
+        assert_eq!(found, (0..5_000).map(|n| n * 2).filter(|n| n % 3 == 0).collect::<Vec<_>>());
+    }
+}
