@@ -122,12 +122,16 @@ impl ShardLog {
         }
         let storage = &*self.inner.storage;
         let dir = self.stream_dir(name);
+        let exists = || Error::StreamExists { stream: name.to_owned(), dir: self.inner.dir.clone() };
+        if read_meta(storage, &dir)?.is_some() {
+            return Err(exists());
+        }
         for dir in [dir.clone(), segment_dir(&dir), staged_dir(&dir)] {
             storage.create_dir(&dir).map_err(|source| self.unwritable(source))?;
         }
         let _lock = self.lock(name)?;
         if read_meta(storage, &dir)?.is_some() {
-            return Err(Error::StreamExists { stream: name.to_owned(), dir: self.inner.dir.clone() });
+            return Err(exists());
         }
         // What a creation or deletion that was cut short has left.
         self.remove_files(&dir)?;
@@ -165,6 +169,7 @@ impl ShardLog {
             segment: 1,
             created_ms: meta.created_ms,
             arrival_floor_ms: 0,
+            previous_bytes: 0,
             term: 0,
             shards: vec![ShardMark { next: 1, ..ShardMark::default() }; meta.shards.len()],
         };

@@ -290,10 +290,17 @@ impl StreamShared {
 
     /// How far a segment may be read: to its end, or to the durable end if it is the active one.
     pub fn limit_of(&self, segment: &Segment, end: &End) -> Result<u64> {
-        if segment.id == end.segment {
-            Ok(end.offset)
-        } else {
-            segment.file.len().map_err(Error::io("read", &segment.path))
+        if segment.id >= end.segment {
+            return Ok(end.offset);
+        }
+        // The file's own length would hide that it was cut.
+        match self.segment(segment.id + 1) {
+            Ok(next) => Ok(next.head.previous_bytes),
+            // Retention has taken the next one, and so this one too.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                segment.file.len().map_err(Error::io("read", &segment.path))
+            }
+            Err(error) => Err(error),
         }
     }
 }

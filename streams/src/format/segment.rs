@@ -21,6 +21,8 @@ pub(crate) struct SegmentHead {
     pub created_ms: u64,
     /// The last arrival time given before this segment; all in it are at least this.
     pub arrival_floor_ms: u64,
+    /// Length of the segment before this one, which is complete; 0 for the first.
+    pub previous_bytes: u64,
     pub term: u32,
     /// By shard id.
     pub shards: Vec<ShardMark>,
@@ -43,6 +45,7 @@ impl SegmentHead {
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Encoder::default();
         body.u64(self.stream_id).u64(self.segment).u64(self.created_ms).u64(self.arrival_floor_ms);
+        body.u64(self.previous_bytes);
         body.u32(self.term).u32(u32::try_from(self.shards.len()).unwrap_or(u32::MAX));
         for shard in &self.shards {
             body.u64(shard.last).u64(shard.next).u64(shard.records).u64(shard.bytes);
@@ -70,6 +73,7 @@ impl SegmentHead {
             segment: fields.u64()?,
             created_ms: fields.u64()?,
             arrival_floor_ms: fields.u64()?,
+            previous_bytes: fields.u64()?,
             term: fields.u32()?,
             shards: Vec::new(),
         };
@@ -119,6 +123,7 @@ mod tests {
             segment: 2,
             created_ms: 3,
             arrival_floor_ms: 4,
+            previous_bytes: 6,
             term: 5,
             shards: vec![mark, ShardMark::default()],
         };
@@ -132,11 +137,11 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(
-            numbers: [u64; 4], term: u32, marks in proptest::collection::vec(any::<[u64; 4]>(), 0..5),
+            numbers: [u64; 5], term: u32, marks in proptest::collection::vec(any::<[u64; 4]>(), 0..5),
         ) {
-            let [stream_id, segment, created_ms, arrival_floor_ms] = numbers;
+            let [stream_id, segment, created_ms, arrival_floor_ms, previous_bytes] = numbers;
             let marks = marks.into_iter().map(|[last, next, records, bytes]| ShardMark { last, next, records, bytes });
-            let head = SegmentHead { stream_id, segment, created_ms, arrival_floor_ms, term, shards: marks.collect() };
+            let head = SegmentHead { stream_id, segment, created_ms, arrival_floor_ms, previous_bytes, term, shards: marks.collect() };
             let bytes = head.encode();
             prop_assert_eq!(bytes.len() % 8, 0);
             let len = SegmentHead::sealed_len(Path::new("s"), &bytes[..HEAD_PREFIX]).unwrap();

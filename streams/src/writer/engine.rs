@@ -345,6 +345,7 @@ impl Engine {
             segment: self.active.id + 1,
             created_ms: self.clock.now_ms(),
             arrival_floor_ms: self.last_arrival_ms,
+            previous_bytes: self.active.synced(),
             term: self.end().term,
             shards: self.marks.clone(),
         };

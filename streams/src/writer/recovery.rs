@@ -150,7 +150,11 @@ fn open_last(shared: &StreamShared, end: &End, last: u64, report: &mut RecoveryR
 fn check_sealed(shared: &StreamShared, end: &End, last: u64) -> Result<()> {
     for id in end.segment..last {
         let segment = Segment::open(&*shared.storage, &shared.dir, end.stream_id, id)?;
+        let next = Segment::open(&*shared.storage, &shared.dir, end.stream_id, id + 1)?;
         let len = segment.file.len().map_err(Error::io("read", &segment.path))?;
+        if len != next.head.previous_bytes {
+            return Err(Error::corrupt(&segment.path, len, "the file does not end where its successor says"));
+        }
         let walked = walk(&segment, shared.meta().shards.len(), len, segment.first_frame)?;
         if let Some((at, what)) = walked.broken {
             return Err(Error::corrupt(&segment.path, at, what));

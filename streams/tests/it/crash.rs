@@ -1,0 +1,335 @@
+//! A disk that forgets what was not synced and tears what was being written, switched off at any
+//! operation of a random history: what was acknowledged is there, once, at its number; what was not is
+//! there whole or not at all, never twice; numbers are not given again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pelton_streams::storage::CrashPlan;
+use pelton_streams::{
+    Committable, ShardId, ShardLog, StartPosition, StreamWriter, Ticket, TransactionalWriter,
+};
+use proptest::prelude::*;
+
+use crate::support::Bench;
+
+const SHARDS: u32 = 3;
+const FAMILY: &str = "job/sink";
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Appends this many records; waits for them, or goes on.
+    Append {
+        records: u8,
+        wait: bool,
+    },
+    /// Stages this many records and prepares them.
+    Prepare {
+        records: u8,
+    },
+    /// Commits one of the prepared transactions, or again one that is committed.
+    Commit {
+        which: prop::sample::Index,
+        wait: bool,
+    },
+    AbortPrepared {
+        which: prop::sample::Index,
+    },
+    Read,
+    Roll,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..20_u8, any::<bool>()).prop_map(|(records, wait)| Step::Append { records, wait }),
+        3 => (0..10_u8).prop_map(|records| Step::Prepare { records }),
+        4 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, wait)| Step::Commit { which, wait }),
+        1 => any::<prop::sample::Index>().prop_map(|which| Step::AbortPrepared { which }),
+        2 => Just(Step::Read),
+        1 => Just(Step::Roll),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Transaction {
+    committable: Committable,
+    ids: BTreeSet<u64>,
+    fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Prepared,
+    /// A commit was asked for and not answered.
+    CommitTried,
+    Committed,
+    AbortTried,
+    Aborted,
+}
+
+/// What must hold, whatever happens.
+#[derive(Default)]
+struct Model {
+    next_id: u64,
+    epoch: u64,
+    generation: u64,
+    /// What was acknowledged or read: it stays for ever.
+    seen: BTreeMap<(ShardId, u64), u64>,
+    /// Plain records that were sent.
+    sent: BTreeSet<u64>,
+    /// Records of transactions of which there is no committable.
+    never: BTreeSet<u64>,
+    transactions: Vec<Transaction>,
+}
+
+type Pending = (Ticket<pelton_streams::Appended>, Vec<u64>);
+
+struct Session {
+    writer: StreamWriter,
+    sink: TransactionalWriter,
+    pending: Vec<Pending>,
+    commits: Vec<(Ticket<()>, usize)>,
+}
+
+impl Model {
+    fn ids(&mut self, count: u8) -> Vec<u64> {
+        let first = self.next_id;
+        self.next_id += u64::from(count);
+        (first..self.next_id).collect()
+    }
+
+    /// Notes that a record was seen at a number: always the same one.
+    fn see(&mut self, shard: ShardId, sequence: u64, id: u64) {
+        let before = self.seen.insert((shard, sequence), id);
+        assert!(
+            before.is_none_or(|before| before == id),
+            "{shard} gave number {sequence} to {before:?} and {id}"
+        );
+    }
+
+    fn acknowledged(&mut self, (ticket, ids): Pending) -> pelton_streams::Result<()> {
+        let appended = ticket.wait()?;
+        for ((shard, sequence), id) in appended.records().zip(ids) {
+            self.see(shard, sequence.0, id);
+        }
+        Ok(())
+    }
+
+    /// Reads everything, notes it, and checks it against what may and must be there.
+    fn check(&mut self, log: &ShardLog) -> pelton_streams::Result<()> {
+        let mut places = BTreeMap::new();
+        for shard in (0..SHARDS).map(ShardId) {
+            let mut reader = log.reader("s", shard, StartPosition::Oldest)?;
+            let mut last = 0;
+            let mut last_plain = None;
+            loop {
+                let batch = reader.poll(10, 500)?;
+                if batch.is_empty() {
+                    break;
+                }
+                for record in &batch {
+                    let id = u64::from_le_bytes(record.data[..8].try_into().unwrap());
+                    assert!(record.sequence.0 > last, "numbers grow");
+                    last = record.sequence.0;
+                    assert!(places.insert(id, (shard, last)).is_none(), "record {id} is there twice");
+                    if self.sent.contains(&id) {
+                        assert!(last_plain.replace(id) < Some(id), "records keep their order");
+                    }
+                    assert!(!self.never.contains(&id), "record {id} was never committed");
+                }
+            }
+        }
+        for (&id, &(shard, sequence)) in &places {
+            self.see(shard, sequence, id);
+        }
+        for (place, id) in &self.seen {
+            assert_eq!(places.get(id), Some(place), "record {id} was acknowledged or read");
+        }
+        for transaction in &self.transactions {
+            let there = transaction.ids.iter().filter(|id| places.contains_key(id)).count();
+            let all = transaction.ids.len();
+            let right = match transaction.fate {
+                Fate::Committed => there == all,
+                Fate::CommitTried => there == 0 || there == all,
+                Fate::Prepared | Fate::AbortTried | Fate::Aborted => there == 0,
+            };
+            assert!(right, "{there} of {all} records of {transaction:?}");
+        }
+        Ok(())
+    }
+
+    /// Opens as the job does after a failure: a new generation, what is not listed is aborted, what is
+    /// listed is committed.
+    fn open(&mut self, log: &ShardLog) -> pelton_streams::Result<Session> {
+        let writer = log.writer("s")?;
+        self.generation += 1;
+        let sink = writer.transactional(FAMILY, "w0", self.generation)?;
+        let listed = |fate| !matches!(fate, Fate::AbortTried | Fate::Aborted);
+        let listed: Vec<_> =
+            self.transactions.iter().filter(|t| listed(t.fate)).map(|t| t.committable.clone()).collect();
+        sink.abort_unlisted(&listed)?;
+        for index in 0..self.transactions.len() {
+            let transaction = &mut self.transactions[index];
+            match transaction.fate {
+                Fate::AbortTried | Fate::Aborted => transaction.fate = Fate::Aborted,
+                _ => {
+                    transaction.fate =
+                        if transaction.fate == Fate::Committed { Fate::Committed } else { Fate::CommitTried };
+                    sink.commit(&transaction.committable)?;
+                    transaction.fate = Fate::Committed;
+                }
+            }
+        }
+        assert_eq!(sink.list_open()?, [], "everything is decided");
+        Ok(Session { writer, sink, pending: Vec::new(), commits: Vec::new() })
+    }
+
+    fn settle(&mut self, session: &mut Session) -> pelton_streams::Result<()> {
+        for pending in session.pending.drain(..) {
+            self.acknowledged(pending)?;
+        }
+        for (ticket, index) in session.commits.drain(..) {
+            ticket.wait()?;
+            self.transactions[index].fate = Fate::Committed;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, session: &mut Session, records: u8, wait: bool) -> pelton_streams::Result<()> {
+        let ids = self.ids(records);
+        self.sent.extend(&ids);
+        let mut batch = session.writer.batch();
+        for id in &ids {
+            batch.push(&id.to_be_bytes(), &id.to_le_bytes())?;
+        }
+        session.pending.push((session.writer.submit(batch)?, ids));
+        if wait { self.settle(session) } else { Ok(()) }
+    }
+
+    fn prepare(&mut self, session: &mut Session, records: u8) -> pelton_streams::Result<()> {
+        let ids = self.ids(records);
+        // Until there is a committable they must not be seen.
+        self.never.extend(&ids);
+        self.epoch += 1;
+        session.sink.begin(self.epoch)?;
+        for chunk in ids.chunks(4) {
+            let mut batch = session.sink.batch();
+            for id in chunk {
+                batch.push(&id.to_be_bytes(), &id.to_le_bytes())?;
+            }
+            session.sink.write(batch)?;
+        }
+        let committable = session.sink.prepare(self.epoch)?;
+        self.never.retain(|id| !ids.contains(id));
+        self.transactions.push(Transaction {
+            committable,
+            ids: ids.into_iter().collect(),
+            fate: Fate::Prepared,
+        });
+        Ok(())
+    }
+
+    fn run(&mut self, log: &ShardLog, session: &mut Session, step: &Step) -> pelton_streams::Result<()> {
+        match step {
+            Step::Append { records, wait } => self.append(session, *records, *wait)?,
+            Step::Prepare { records } => self.prepare(session, *records)?,
+            Step::Commit { which, wait } if !self.transactions.is_empty() => {
+                let index = which.index(self.transactions.len());
+                let transaction = &mut self.transactions[index];
+                if !matches!(transaction.fate, Fate::AbortTried | Fate::Aborted) {
+                    if transaction.fate == Fate::Prepared {
+                        transaction.fate = Fate::CommitTried;
+                    }
+                    session.commits.push((session.sink.commit_later(&transaction.committable)?, index));
+                    if *wait {
+                        self.settle(session)?;
+                    }
+                }
+            }
+            Step::AbortPrepared { which } if !self.transactions.is_empty() => {
+                let index = which.index(self.transactions.len());
+                let transaction = &mut self.transactions[index];
+                if transaction.fate == Fate::Prepared {
+                    transaction.fate = Fate::AbortTried;
+                    session.sink.abort_prepared(&transaction.committable)?;
+                    transaction.fate = Fate::Aborted;
+                }
+            }
+            Step::Commit { .. } | Step::AbortPrepared { .. } => {}
+            Step::Read => self.check(log)?,
+            Step::Roll => session.writer.roll()?,
+            Step::Reopen => {
+                self.settle(session)?;
+                unreachable!("handled by the caller")
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Round {
+    steps: Vec<Step>,
+    crash_after: u64,
+    survives: u64,
+    power_fails: bool,
+}
+
+fn round() -> impl Strategy<Value = Round> {
+    (proptest::collection::vec(step(), 1..25), 0..250_u64, any::<u64>(), prop::bool::weighted(0.8)).prop_map(
+        |(steps, crash_after, survives, power_fails)| Round { steps, crash_after, survives, power_fails },
+    )
+}
+
+fn play(bench: &Bench, model: &mut Model, round: &Round) {
+    let lived = (|| {
+        let mut log = bench.try_log()?;
+        let mut session = model.open(&log)?;
+        for step in &round.steps {
+            if matches!(step, Step::Reopen) {
+                model.settle(&mut session)?;
+                drop(session);
+                drop(log);
+                log = bench.try_log()?;
+                session = model.open(&log)?;
+            } else {
+                model.run(&log, &mut session, step)?;
+            }
+        }
+        model.settle(&mut session)?;
+        model.check(&log)
+    })();
+    if let Err(error) = lived {
+        assert!(bench.disk.has_crashed(), "without a crash nothing fails: {error}");
+        assert!(!error.is_corruption(), "{error}");
+    }
+    if round.power_fails {
+        bench.disk.restart(round.survives);
+    } else {
+        bench.disk.kill_process();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_acknowledged_is_lost_and_nothing_is_there_twice(
+        rounds in proptest::collection::vec(round(), 1..4), segment_bytes in 600..6000_u64,
+    ) {
+        let bench = Bench::with(|options| (options.frame_bytes, options.segment_bytes) = (200, segment_bytes));
+        bench.log().create_stream("s", SHARDS).unwrap();
+        let mut model = Model::default();
+        for round in &rounds {
+            bench.disk.plan(CrashPlan { at_operation: round.crash_after });
+            play(&bench, &mut model, round);
+        }
+        // The disk is good from here on.
+        let log = bench.log();
+        let mut session = model.open(&log).unwrap();
+        model.append(&mut session, 5, true).unwrap();
+        model.check(&log).unwrap();
+        let report = log.verify("s").unwrap();
+        prop_assert_eq!(report.problems, []);
+    }
+}

@@ -1,0 +1,92 @@
+//! Retention: whole segments, oldest first, never the active one; a reader is told what it lost.
+
+use pelton_streams::{Error, Retention, SequenceNumber, ShardId, StartPosition};
+
+use crate::support::{Bench, START_MS, drain, put, read, stream};
+
+#[test]
+fn by_age_whole_segments_go_oldest_first() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    for (i, data) in ["a", "b", "c"].iter().enumerate() {
+        bench.clock.set(START_MS + 1000 * i as u64);
+        put(&writer, &[data]);
+        writer.roll().unwrap();
+    }
+    put(&writer, &["active"]);
+    writer.set_retention(Retention { age_ms: Some(1500), bytes: None }).unwrap();
+    assert_eq!(writer.apply_retention().unwrap(), 1);
+    assert_eq!(read(&log), ["b", "c", "active"]);
+    bench.clock.set(START_MS + 1_000_000);
+    assert_eq!(writer.apply_retention().unwrap(), 2);
+    assert_eq!(read(&log), ["active"], "the active segment stays, however old");
+    let shard = &log.describe_stream("s").unwrap().shards[0];
+    assert_eq!((shard.oldest, shard.records), (SequenceNumber(4), 1));
+}
+
+#[test]
+fn by_size_the_oldest_segments_go() {
+    let bench = Bench::with(|options| options.segment_bytes = 5000);
+    let (log, writer) = stream(&bench, 1);
+    writer.set_retention(Retention { age_ms: None, bytes: Some(20_000) }).unwrap();
+    for i in 0..100 {
+        put(&writer, &[&format!("{i:01000}")]);
+    }
+    let description = log.describe_stream("s").unwrap();
+    assert!((2..=5).contains(&description.segments), "{description:?}");
+    let left = read(&log);
+    assert_eq!(left.last().unwrap(), &format!("{:01000}", 99));
+    assert_eq!(left.len() as u64, description.shards[0].records);
+    // It outlives the process.
+    drop(writer);
+    assert_eq!(bench.log().describe_stream("s").unwrap().retention.bytes, Some(20_000));
+    assert_eq!(log.verify("s").unwrap().problems, []);
+}
+
+#[test]
+fn a_reader_that_retention_overtakes_is_told() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    put(&writer, &["a", "b"]);
+    let mut behind = log.reader("s", ShardId(0), StartPosition::At(SequenceNumber(2))).unwrap();
+    let mut oldest = log.reader("s", ShardId(0), StartPosition::Oldest).unwrap();
+    let mut done = log.reader("s", ShardId(0), StartPosition::After(SequenceNumber(2))).unwrap();
+    writer.roll().unwrap();
+    put(&writer, &["c"]);
+    writer.set_retention(Retention { age_ms: Some(0), bytes: None }).unwrap();
+    bench.clock.advance(10);
+    assert_eq!(writer.apply_retention().unwrap(), 1);
+
+    let error = behind.poll(10, 1000).unwrap_err();
+    let Error::Trimmed { requested, oldest: left, .. } = &error else { panic!("{error}") };
+    assert_eq!((requested.0, left.0), (2, 3));
+    behind.seek(StartPosition::Oldest).unwrap();
+    assert_eq!(drain(&mut behind), ["c"]);
+    // One that asked for whatever is oldest, and one that had read it all, miss nothing.
+    assert_eq!(drain(&mut oldest), ["c"]);
+    assert_eq!(drain(&mut done), ["c"]);
+}
+
+#[test]
+fn a_reader_inside_a_segment_that_is_removed_is_told_or_reads_on() {
+    let bench = Bench::with(|options| options.segment_bytes = 3000);
+    let (log, writer) = stream(&bench, 1);
+    let mut reader = log.reader("s", ShardId(0), StartPosition::Oldest).unwrap();
+    for i in 0..20 {
+        put(&writer, &[&format!("{i:0500}")]);
+    }
+    assert_eq!(reader.poll(1, 1000).unwrap().len(), 1);
+    writer.set_retention(Retention { age_ms: None, bytes: Some(1) }).unwrap();
+    assert!(writer.apply_retention().unwrap() > 1);
+    // It may finish the block and the file that it holds; then it must hear of the gap, not skip it.
+    let mut next = 1;
+    loop {
+        match reader.poll(1, 1000) {
+            Ok(batch) => {
+                assert_eq!(batch.iter().next().unwrap().sequence.0, next + 1);
+                next += 1;
+            }
+            Err(error) => break assert!(matches!(error, Error::Trimmed { .. }), "{error}"),
+        }
+    }
+}
