@@ -247,8 +247,9 @@ fn remove_leftovers(shared: &StreamShared, end: &End) -> Result<()> {
     Ok(())
 }
 
-/// Higher than every term that any number was given in.
+/// A term whose numbers are above every one that was given, those that were lost with the last writer
+/// included: a writer that lost 2^40 records at once is not possible.
 fn next_term(end: &End, marks: &[ShardMark]) -> u32 {
     let highest = marks.iter().map(|mark| mark.next >> TERM_SHIFT).max().unwrap_or(0);
-    (u64::from(end.term).max(highest) + 1) as u32
+    (u64::from(end.term) + 1).max(highest + 2) as u32
 }

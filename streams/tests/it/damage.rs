@@ -180,7 +180,7 @@ fn check_damaged(bench: &Bench, expected: &[String], _committable: &pelton_strea
         Ok(got) if what.contains("/END") => assert!(expected.starts_with(&got), "{what}: {got:?}"),
         Ok(got) => assert_eq!(got, expected, "{what}"),
         Err(error) => {
-            assert!(error.is_corruption() || matches!(error, Error::UnknownStream { .. }), "{what}: {error}")
+            assert!(error.is_corruption() || matches!(error, Error::UnknownStream { .. }), "{what}: {error}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The shard log's integration tests: one binary, one module for each promise.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod append;
 mod crash;
 mod damage;
