@@ -83,6 +83,9 @@ pub(crate) fn recover(shared: &Arc<StreamShared>) -> Result<Recovered> {
     report.unpublished_bytes = walked.valid_to - published.min(walked.valid_to);
     settle(&segment, &*file, published, walked.valid_to)?;
     remove_leftovers(shared, &end)?;
+    // The last writer may have ended between creating the segment and making its name durable.
+    let dir = segment_dir(&shared.dir);
+    shared.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
 
     let mut marks = walked.marks;
     let term = next_term(&end, &marks);
