@@ -167,10 +167,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The shard log refused. Its message holds its cause.
+    #[error("{0}")]
+    Log(pelton_streams::Error),
 }
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<pelton_streams::Error> for Error {
+    fn from(error: pelton_streams::Error) -> Self {
+        Self::Log(error)
+    }
+}
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -5,6 +5,7 @@
 //! * [`Collect`], [`Stdout`], [`ForEachBatch`], [`Discard`]: sinks into memory, to the console,
 //!   into a function, and nowhere;
 //! * [`Files`]: JSON lines and CSV in, JSON lines out exactly once;
+//! * [`ShardLog`]: streams of the shard log, read and written exactly once;
 //! * [`format`]: how one record is written as bytes.
 //!
 //! The contracts they fulfil are `pelton_dataflow::{source, sink}`. No connector knows operators,
@@ -17,7 +18,9 @@ mod error;
 pub mod files;
 pub mod format;
 mod generator;
+mod names;
 mod position;
+pub mod shard_log;
 mod stripes;
 mod values;
 
@@ -28,4 +31,5 @@ pub use error::{Error, Result};
 pub use files::Files;
 pub use format::{Bincode, Decode, DecodeWith, Encode, Json, Raw};
 pub use generator::Generator;
+pub use shard_log::{LogAddress, ShardLog};
 pub use values::Values;

@@ -7,7 +7,8 @@
 //! | 2.. | the fields, each a `u64`, little endian |
 //!
 //! Fields: of an index the next index; of a file the offset after the last record and the number
-//! of lines before it; of a shard the sequence number of the last record read.
+//! of lines before it; of a shard the least sequence number of the next record and the last one
+//! that is to be read, `u64::MAX` if there is none.
 
 use pelton_dataflow::source::SplitId;
 

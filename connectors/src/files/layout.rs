@@ -23,6 +23,7 @@ use pelton_dataflow::time::Epoch;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::names::escaped;
 
 const VERSION: u32 = 1;
 /// What Linux file systems take.
@@ -38,7 +39,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub fn new(directory: &Path, cx: &SinkContext) -> Result<Self> {
-        let family = format!("{}.{}", escaped(&cx.job), escaped(&cx.operator));
+        let family = format!("{}.{}", escaped(&cx.job, '%'), escaped(&cx.operator, '%'));
         let layout = Self { directory: directory.to_owned(), family };
         // The longest name there can be.
         if layout.file_name(Epoch(u64::MAX), usize::MAX, u64::MAX).len() > MAX_FILE_NAME {
@@ -85,13 +86,6 @@ fn numbers(parts: &str, first: char) -> Option<u64> {
     };
     let number = |text: &str, letter: char| text.strip_prefix(letter)?.parse::<u64>().ok();
     number(count, first).and(number(worker, 'w')).and(number(generation, 'g'))
-}
-
-fn escaped(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    name.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 /// A prepared file.
