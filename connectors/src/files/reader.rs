@@ -67,7 +67,14 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
         self.place.offset = self.window.offset();
     }
 
+    /// Notes that the line at hand holds a record.
+    fn note_line(&self, out: &mut Fetched<T>) {
+        let line = self.place.lines + 1;
+        out.span = Some((out.span.map_or(line, |(first, _)| first), line));
+    }
+
     fn reject(&mut self, reason: String, bytes: usize, out: &mut Fetched<T>) {
+        self.note_line(out);
         let raw = self.window.bytes()[..bytes].trim_ascii_end();
         let raw = raw[..raw.len().min(Rejected::MAX_RAW)].to_vec();
         out.rejected.push((self.place.lines + 1, reason, raw));
@@ -89,6 +96,7 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
         let is_over = end.is_some() || self.window.at_end();
         if is_over && let Some(Overlong { head, bytes }) = self.overlong.take() {
             let reason = format!("the line has {bytes} bytes, more than the limit of {}", self.max_row_bytes);
+            self.note_line(out);
             out.rejected.push((self.place.lines + 1, reason, head));
             self.place = Place { offset: self.window.offset(), lines: self.place.lines + 1 };
         }
@@ -106,6 +114,7 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
                 self.reject_long(out);
             }
             Row::Value(value, bytes) => {
+                self.note_line(out);
                 out.values.push(value);
                 self.advance(bytes);
             }
@@ -137,7 +146,6 @@ impl<T: Data, P: RowParser<T>> SplitReader for Reader<T, P> {
     type Item = T;
 
     fn poll(&mut self, max_records: usize, out: &mut Fetched<T>) -> Result<Polled, OpError> {
-        let first = self.place.lines + 1;
         let mut read = 0;
         while out.values.len() + out.rejected.len() < max_records && read < POLL_BYTES {
             if self.take_row(out) {
@@ -148,12 +156,8 @@ impl<T: Data, P: RowParser<T>> SplitReader for Reader<T, P> {
             }
             read += self.window.fill()?;
         }
-        let found = !out.values.is_empty() || !out.rejected.is_empty();
-        if found {
-            out.span = Some((first, self.place.lines.max(first)));
-        }
         let is_over = self.window.at_end() && self.window.bytes().is_empty() && self.overlong.is_none();
-        Ok(if is_over && !found { Polled::Finished } else { Polled::Ready })
+        Ok(if is_over && out.span.is_none() { Polled::Finished } else { Polled::Ready })
     }
 
     fn position(&self) -> Vec<u8> {

@@ -116,7 +116,8 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
     }
 
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        Ok(Some(Box::new(LogCommitter(self.connect(cx, "committer")?.transactional()?))))
+        let connection = self.connect(cx, "committer")?;
+        Ok(Some(Box::new(LogCommitter { writer: connection.transactional()?, _log: connection.log })))
     }
 
     fn describe(&self) -> String {
@@ -124,7 +125,8 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
     }
 }
 
-/// What transactional writers are opened from.
+/// What transactional writers are opened from. The log is held as long as they are: opened a second
+/// time, it would find its streams locked by itself.
 struct Connection {
     log: pelton_streams::ShardLog,
     writer: StreamWriter,

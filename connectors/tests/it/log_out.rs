@@ -1,0 +1,133 @@
+//! The shard log as a sink, beyond what `exactly_once` tries: keys, fencing, large epochs.
+
+use pelton_connectors::{LogAddress, ShardLog};
+use pelton_dataflow::record::Record;
+use pelton_dataflow::sink::{Committable, Guarantee, Sink, SinkContext};
+use pelton_dataflow::time::{Epoch, EventTime};
+
+use crate::support::{Run, messages, read_all, splits};
+
+/// All strings that are visible in a stream.
+pub fn records_of(address: &LogAddress) -> Vec<String> {
+    let source = ShardLog::json(address).until_end();
+    splits(&source).iter().flat_map(|split| read_all(&source, split).values).collect()
+}
+
+fn context(generation: u64) -> SinkContext {
+    SinkContext { job: "a job".to_owned(), operator: "out".to_owned(), generation }
+}
+
+#[test]
+fn a_key_has_one_shard_and_keeps_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = LogAddress::new(dir.path(), "out");
+    let sink = ShardLog::json_sink::<(String, u64)>(&address)
+        .create_if_missing(4)
+        .partition_by(|(key, _)| key.clone());
+    assert_eq!(sink.guarantee(), Guarantee::ExactlyOnce);
+    let mut writer = sink.writer(&context(1), 0, 1).unwrap();
+    let records = (0..100).map(|i| Record::new(EventTime(i), (format!("key-{}", i % 10), i as u64)));
+    writer.write(records.collect()).unwrap();
+    let bytes = writer.prepare(Epoch(0)).unwrap().unwrap()().unwrap().unwrap();
+    let mut committer = sink.committer(&context(1)).unwrap().unwrap();
+    committer.commit(&[Committable { epoch: Epoch(0), worker: 0, bytes }]).unwrap();
+
+    let source = ShardLog::json::<(String, u64)>(&address).until_end();
+    let mut shards_of = std::collections::BTreeMap::new();
+    for (shard, split) in splits(&source).iter().enumerate() {
+        let reading = read_all(&source, split);
+        // Event times travel with the records.
+        assert!(reading.values.iter().zip(&reading.times).all(|((_, n), time)| *n as i64 == *time));
+        for (key, n) in reading.values {
+            let (at, last) = shards_of.entry(key).or_insert((shard, n));
+            assert!(*at == shard && *last <= n);
+            *last = n;
+        }
+    }
+    assert_eq!(shards_of.len(), 10);
+    assert!(shards_of.values().any(|(shard, _)| *shard != shards_of["key-0"].0));
+}
+
+#[test]
+fn without_keys_the_shards_take_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = LogAddress::new(dir.path(), "out");
+    let sink = ShardLog::json_sink(&address).create_if_missing(3);
+    let mut run = Run::start(&sink, 1);
+    for step in "w0:a w0:b w0:c w0:d w0:e w0:f prepare manifest commit".split(' ') {
+        run.step(step).unwrap();
+    }
+    let source = ShardLog::json::<String>(&address).until_end();
+    let shards: Vec<_> =
+        splits(&source).iter().map(|split| read_all(&source, split).values.concat()).collect();
+    assert_eq!(shards, ["ad", "be", "cf"]);
+}
+
+#[test]
+fn an_epoch_larger_than_the_buffer_is_one_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = LogAddress::new(dir.path(), "out");
+    let sink = ShardLog::json_sink(&address).create_if_missing(2);
+    let mut run = Run::start(&sink, 1);
+    let megabyte = "x".repeat(1 << 20);
+    for round in 0..3 {
+        for _ in 0..10 {
+            run.write(0, &megabyte).unwrap();
+        }
+        assert_eq!(records_of(&address).len(), 10 * round);
+        for step in ["prepare", "manifest", "commit"] {
+            run.step(step).unwrap();
+        }
+    }
+    run.write(0, &megabyte).unwrap();
+    run.write(0, &megabyte.repeat(5)).unwrap();
+    run.step("crash").unwrap();
+    assert_eq!(records_of(&address).len(), 30);
+}
+
+#[test]
+fn a_writer_of_an_earlier_generation_is_fenced() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = LogAddress::new(dir.path(), "out");
+    let sink = ShardLog::json_sink::<String>(&address).create_if_missing(2);
+    let mut zombie = sink.writer(&context(1), 0, 1).unwrap();
+    let mut old_committer = sink.committer(&context(1)).unwrap().unwrap();
+    let records = vec![Record::new(EventTime(1), "a".to_owned())];
+    zombie.write(records.clone()).unwrap();
+    let listed = zombie.prepare(Epoch(0)).unwrap().unwrap()().unwrap().unwrap();
+    let listed = Committable { epoch: Epoch(0), worker: 0, bytes: listed };
+    zombie.write(records.clone()).unwrap();
+    let unlisted = zombie.prepare(Epoch(1)).unwrap().unwrap()().unwrap().unwrap();
+    let unlisted = Committable { epoch: Epoch(1), worker: 0, bytes: unlisted };
+
+    let mut committer = sink.committer(&context(2)).unwrap().unwrap();
+    committer.recover(std::slice::from_ref(&listed)).unwrap();
+    assert_eq!(records_of(&address), ["a"]);
+    zombie.write(records).unwrap();
+    let message = messages(zombie.prepare(Epoch(2)).unwrap().unwrap()());
+    assert!(message.contains("is fenced: generation 2 has taken over"), "{message}");
+    assert!(messages(old_committer.commit(std::slice::from_ref(&listed))).contains("is fenced"));
+    assert!(messages(committer.commit(&[unlisted])).contains("was aborted and cannot be committed"));
+    assert_eq!(records_of(&address), ["a"]);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = ShardLog::raw_sink(&LogAddress::new(dir.path().join("missing"), "out"));
+    assert!(messages(missing.writer(&context(1), 0, 1)).contains("missing does not exist"));
+
+    let address = LogAddress::new(dir.path(), "out");
+    drop(ShardLog::raw_sink(&address).create_if_missing(1).writer(&context(1), 0, 1).unwrap());
+    let other = ShardLog::raw_sink(&LogAddress::new(dir.path(), "other"));
+    assert!(messages(other.committer(&context(1))).contains("there is no stream `other`"));
+    let mut committer = ShardLog::raw_sink(&address).committer(&context(1)).unwrap().unwrap();
+    let wrong = Committable { epoch: Epoch(3), worker: 1, bytes: b"{}".to_vec() };
+    let message = messages(committer.commit(&[wrong]));
+    assert!(
+        message.starts_with("the committable of epoch 3, worker 1 cannot be read: missing field"),
+        "{message}"
+    );
+    let bad_name = ShardLog::raw_sink(&LogAddress::new(dir.path(), "o u t")).create_if_missing(1);
+    assert!(messages(bad_name.writer(&context(1), 0, 1)).contains("`o u t` is not a valid stream name"));
+}
