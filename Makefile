@@ -1,0 +1,39 @@
+# What one types. Every build is a release build of the whole workspace, so that RocksDB's C++ is
+# compiled once (docs/decisions/0001-one-profile.md).
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/release
+TESTING := --release --config .cargo/test.toml --workspace
+
+PAYMENTS ?= 5000000
+SHARDS ?= 4
+SEED ?= 42
+WORKERS ?= 2
+DEMO_DIR ?= .pelton/demo
+
+.PHONY: help setup build demo test bench ci
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs, or say how
+	@.ci/setup
+
+build: setup ## build everything, optimized
+	@if [ ! -d "$(BIN)" ]; then echo "The first build compiles RocksDB: 10 to 15 minutes on two cores."; fi
+	cargo build --release --workspace --bins
+
+test: setup ## all tests, with assertions and overflow checks on
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run $(TESTING); \
+	else cargo test $(TESTING) --all-targets; fi
+
+bench: build ## the benchmarks: Pelton and the timely reference side by side
+	@for workload in passthrough keyed-count tumbling-sum; do \
+	    for engine in timely pelton; do \
+	        "$(BIN)/pelton-bench" $$workload --engine $$engine || exit 1; \
+	    done; \
+	done
+
+ci: ## everything that has to hold before a change is in
+	.ci/run
