@@ -62,6 +62,12 @@ pub enum JobError {
         /// The last failure.
         message: String,
     },
+    /// Another process runs the job now.
+    #[error("{message}")]
+    Lost {
+        /// Who, as far as is known.
+        message: String,
+    },
     /// A worker panicked outside of user code: a broken invariant, which a restart does not mend.
     #[error("worker {worker} panicked outside of user code, this is a defect of the engine: {message}")]
     Panicked {

@@ -1,9 +1,26 @@
 //! The runtime: what makes a graph into a running job that survives failures.
 //!
 //! In reading order:
-//! * [`settings`]: how a job runs; [`error`]: why it ended;
-//! * [`restart`]: whether it starts again.
+//! * [`job`]: what to run, and the handle on it; [`settings`]: how; [`error`]: why it ended;
+//! * [`coordinator`]: what one generation does, as a pure state machine;
+//! * `driver`: the threads, clock and disk that it gets; [`restart`]: whether another one starts;
+//! * [`lock`]: one job to a state directory; [`signals`]: stops from the terminal;
+//! * [`status`]: what can be seen of it; [`latency`], [`metrics`]: figures.
 
+pub mod coordinator;
+mod driver;
 pub mod error;
+pub mod job;
+pub mod latency;
+pub mod lock;
+pub mod metrics;
 pub mod restart;
 pub mod settings;
+pub mod signals;
+pub mod status;
+
+pub use driver::End;
+pub use error::JobError;
+pub use job::{Job, JobHandle, JobReport, JobSpec, Stopper, Watcher, run};
+pub use settings::{CheckpointInterval, JobSettings, RestartStrategy};
+pub use status::JobStatus;

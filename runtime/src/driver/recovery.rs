@@ -1,0 +1,157 @@
+//! Recovery: takes a job over, reads its newest checkpoint, and has the sinks settle what earlier
+//! generations left, before anything new is opened.
+
+use std::collections::HashMap;
+
+use pelton_dataflow::key::HASH_VERSION;
+use pelton_dataflow::operator::RestoredPart;
+use pelton_dataflow::time::Epoch;
+use pelton_state::checkpoint::log::{Begun, ManifestLog, StartFrom};
+use pelton_state::checkpoint::manifest::{Manifest, SourcePart};
+use pelton_state::checkpoint::names::{Declared, NameTable};
+use pelton_state::files::KeyedAck;
+use tracing::{info, warn};
+
+use super::JobContext;
+use super::checkpoints::{Committers, recover_sinks};
+use crate::error::JobError;
+
+/// What a generation begins with.
+pub struct Start {
+    /// The log, which is this generation's to append to.
+    pub log: ManifestLog,
+    /// The generation.
+    pub generation: u64,
+    /// The first epoch.
+    pub first_epoch: Epoch,
+    /// The numbers of operators and states.
+    pub names: NameTable,
+    /// Keyed state, of all old workers.
+    pub keyed: Vec<KeyedAck>,
+    /// What operators left besides, by operator name.
+    pub restored: HashMap<String, Vec<RestoredPart>>,
+    /// Where the sources were.
+    pub sources: Vec<SourcePart>,
+    /// The committers, with everything of earlier generations settled.
+    pub committers: Committers,
+    /// Whether the checkpoint holds the end of all input.
+    pub is_over: bool,
+}
+
+/// Takes `job` over and reads where it was.
+pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
+    let begun = ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms())?;
+    let Begun { log, base, .. } = begun;
+    let generation = log.generation();
+    let mut names = NameTable::default();
+    let mut start = Start {
+        generation,
+        first_epoch: Epoch(1),
+        names: NameTable::default(),
+        keyed: Vec::new(),
+        restored: HashMap::new(),
+        sources: Vec::new(),
+        committers: Committers::new(),
+        is_over: false,
+        log,
+    };
+    let mut listed = Vec::new();
+    if let Some((sequence, manifest)) = base {
+        check(job, sequence, &manifest)?;
+        info!(job = job.id, generation, sequence, epoch = manifest.epoch.0, "restoring a checkpoint");
+        start.first_epoch = manifest.epoch.next();
+        start.restored = restored(&manifest);
+        start.is_over = manifest.is_final;
+        names = manifest.names;
+        listed = manifest.committables;
+        start.keyed = manifest.keyed;
+        start.sources = manifest.sources;
+    } else {
+        info!(job = job.id, generation, "starting without a checkpoint");
+    }
+    names.declare(declared(job))?;
+    start.names = names;
+    start.committers = recover_sinks(&job.graph, &job.id, generation, &listed)?;
+    Ok(start)
+}
+
+/// The states that the graph declares.
+fn declared(job: &JobContext) -> impl Iterator<Item = Declared<'_>> {
+    job.graph.nodes().iter().flat_map(|node| {
+        node.states.iter().map(|state| Declared {
+            operator: &node.name,
+            state: state.name,
+            kind: state.kind,
+            type_name: &state.type_name,
+            fingerprint: &state.fingerprint,
+            version: state.version,
+        })
+    })
+}
+
+fn restored(manifest: &Manifest) -> HashMap<String, Vec<RestoredPart>> {
+    let mut restored: HashMap<String, Vec<RestoredPart>> = HashMap::new();
+    for part in &manifest.operators {
+        restored.entry(part.operator.clone()).or_default().push(RestoredPart {
+            groups: part.groups.clone(),
+            watermark: part.watermark,
+            bytes: part.bytes.clone(),
+        });
+    }
+    restored
+}
+
+/// Refuses a checkpoint that this job cannot go on from.
+fn check(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+    let groups = job.settings.groups();
+    if manifest.groups != groups {
+        let (was, is) = (manifest.groups.count(), groups.count());
+        return incompatible(
+            sequence,
+            format!(
+                "it has {was} key groups, the settings say {is}: the number is fixed when a job first runs; set `key_groups` to {was}"
+            ),
+        );
+    }
+    if manifest.hash_version != HASH_VERSION {
+        return incompatible(
+            sequence,
+            format!(
+                "its keys are spread by version {} of the hash, this program knows version {HASH_VERSION}: run it with the version of the program that wrote it",
+                manifest.hash_version
+            ),
+        );
+    }
+    check_connectors(job, sequence, manifest)
+}
+
+/// What a source or sink left must find its owner: positions and output would be lost else.
+fn check_connectors(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+    let is_source = |name: &str| job.graph.sources().any(|(node, _)| node.name == name);
+    let is_sink = |name: &str| job.graph.sinks().any(|(node, _)| node.name == name);
+    let mut orphans = Vec::new();
+    for part in manifest.sources.iter().filter(|part| !is_source(&part.source)) {
+        orphans.push(format!("the positions of source `{}`", part.source));
+    }
+    for part in manifest.committables.iter().filter(|part| !is_sink(&part.sink)) {
+        orphans.push(format!("output of sink `{}` that is not visible yet", part.sink));
+    }
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let orphans = orphans.join(", ");
+    if job.settings.allow_dropped_state {
+        warn!(job = job.id, sequence, "dropping {orphans}");
+        return Ok(());
+    }
+    incompatible(
+        sequence,
+        format!(
+            "it holds {orphans}, which this graph does not have: give the operator its old name, or allow the drop (`allow_dropped_state`)"
+        ),
+    )
+}
+
+fn incompatible(sequence: u64, problem: String) -> Result<(), JobError> {
+    Err(JobError::Incompatible { sequence, problem })
+}

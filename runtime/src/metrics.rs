@@ -1,0 +1,190 @@
+//! Metrics: a job's figures through the `metrics` facade, and a Prometheus endpoint for them.
+//!
+//! The endpoint is off unless an address is given. Without it the figures go to whatever recorder
+//! the process has installed, and to nothing if there is none.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use metrics::{counter, gauge, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use crate::coordinator::CheckpointTaken;
+use crate::error::JobError;
+use crate::status::{JobStatus, LatencySummary, OperatorStatus};
+
+/// Where a job's figures go.
+pub struct Metrics {
+    job: String,
+    endpoint: Option<Endpoint>,
+}
+
+/// A listener with a recorder of its own, so that jobs of one process do not share one.
+struct Endpoint {
+    recorder: Arc<PrometheusRecorder>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Metrics {
+    /// Serves the figures of `job` at `address`, if one is given.
+    ///
+    /// # Errors
+    /// The port is taken, or the address is not this machine's.
+    pub fn start(job: &str, address: Option<SocketAddr>) -> Result<Self, JobError> {
+        let endpoint = address.map(Endpoint::open).transpose()?;
+        Ok(Self { job: job.to_owned(), endpoint })
+    }
+
+    /// Publishes the figures of `status`.
+    pub fn publish(&self, status: &JobStatus, now_ms: i64) {
+        self.record(|job| {
+            gauge!("pelton_generation", "job" => job.clone()).set(status.generation as f64);
+            counter!("pelton_restarts_total", "job" => job.clone()).absolute(u64::from(status.restarts));
+            counter!("pelton_checkpoints_completed_total", "job" => job.clone())
+                .absolute(status.checkpoints_completed);
+            counter!("pelton_checkpoints_abandoned_total", "job" => job.clone())
+                .absolute(status.checkpoints_abandoned);
+            for operator in &status.operators {
+                publish_operator(&job, operator, now_ms);
+            }
+        });
+    }
+
+    /// Publishes the figures of a checkpoint.
+    pub fn checkpoint(&self, taken: &CheckpointTaken) {
+        self.record(|job| {
+            let gauges = [
+                ("pelton_checkpoint_duration_seconds", taken.duration_ms as f64 / 1e3),
+                ("pelton_checkpoint_bytes", taken.bytes as f64),
+                ("pelton_checkpoint_new_bytes", taken.new_bytes as f64),
+                ("pelton_checkpoint_alignment_seconds", taken.alignment_us as f64 / 1e6),
+                ("pelton_checkpoint_epoch", taken.epoch.0 as f64),
+            ];
+            for (name, value) in gauges {
+                gauge!(name, "job" => job.clone()).set(value);
+            }
+        });
+    }
+
+    fn record(&self, publish: impl FnOnce(String)) {
+        match &self.endpoint {
+            Some(endpoint) => with_local_recorder(&*endpoint.recorder, || publish(self.job.clone())),
+            None => publish(self.job.clone()),
+        }
+    }
+}
+
+fn publish_operator(job: &str, operator: &OperatorStatus, now_ms: i64) {
+    let labels = [("job", job.to_owned()), ("operator", operator.name.clone())];
+    counter!("pelton_records_in_total", &labels).absolute(operator.records_in);
+    counter!("pelton_records_out_total", &labels).absolute(operator.records_out);
+    for (port, records) in &operator.ports {
+        let labels = [labels[0].clone(), labels[1].clone(), ("port", (*port).to_owned())];
+        counter!("pelton_port_records_total", &labels).absolute(*records);
+    }
+    gauge!("pelton_busy_seconds", &labels).set(operator.busy_ns as f64 / 1e9);
+    gauge!("pelton_backpressured_seconds", &labels).set(operator.backpressured_ns as f64 / 1e9);
+    gauge!("pelton_idle_seconds", &labels).set(operator.idle_ns as f64 / 1e9);
+    if let Some(watermark_ms) = operator.watermark_ms {
+        gauge!("pelton_watermark_lag_seconds", &labels).set((now_ms - watermark_ms) as f64 / 1e3);
+    }
+    for (stage, latency) in [("processed", operator.processed), ("committed", operator.committed)] {
+        let Some(LatencySummary { p50_us, p99_us, p999_us, max_us, .. }) = latency else { continue };
+        for (quantile, us) in [("0.5", p50_us), ("0.99", p99_us), ("0.999", p999_us), ("1", max_us)] {
+            let labels = [
+                labels[0].clone(),
+                labels[1].clone(),
+                ("stage", stage.to_owned()),
+                ("quantile", quantile.to_owned()),
+            ];
+            gauge!("pelton_latency_seconds", &labels).set(us as f64 / 1e6);
+        }
+    }
+}
+
+impl Endpoint {
+    fn open(address: SocketAddr) -> Result<Self, JobError> {
+        let failed = |problem: String| JobError::Metrics { address, problem };
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.to_string()))?;
+        let built = {
+            let _inside = runtime.enter();
+            PrometheusBuilder::new().with_http_listener(address).build()
+        };
+        let (recorder, exporter) = built.map_err(|error| failed(error.to_string()))?;
+        let recorder = Arc::new(recorder);
+        // Metrics of user code go to the same endpoint, unless the process has a recorder already.
+        let _ = metrics::set_global_recorder(recorder.clone());
+        let (stop, stopped) = oneshot::channel();
+        let name = "pelton-metrics".to_owned();
+        let serve = move |runtime: Runtime| {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = exporter => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(move || serve(runtime));
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        Ok(Self { recorder, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // A listener that has failed has gone before.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_an_error_that_says_so() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let message = Metrics::start("job", Some(address)).err().unwrap().to_string();
+        assert!(message.contains(&format!("cannot serve metrics at {address}")), "{message}");
+        assert!(message.contains("a free port"), "{message}");
+    }
+
+    #[test]
+    fn the_endpoint_shows_the_figures_and_frees_its_port() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let metrics = Metrics::start("job", Some(free)).unwrap();
+        let taken = CheckpointTaken {
+            epoch: pelton_dataflow::time::Epoch(7),
+            sequence: 9,
+            started_ms: 0,
+            duration_ms: 250,
+            bytes: 4_096,
+            new_bytes: 1_024,
+            alignment_us: 0,
+            is_final: false,
+        };
+        metrics.checkpoint(&taken);
+        let mut stream = TcpStream::connect(free).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        assert!(page.contains("pelton_checkpoint_bytes{job=\"job\"} 4096"), "{page}");
+        assert!(page.contains("pelton_checkpoint_duration_seconds{job=\"job\"} 0.25"), "{page}");
+        drop(metrics);
+        TcpListener::bind(free).unwrap();
+    }
+}
