@@ -60,3 +60,10 @@ pub fn monotonic_ns() -> u64 {
     let now = Instant::now();
     u64::try_from(now.duration_since(*START.get_or_init(|| now)).as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// The moment from which timely counts its delays.
+#[must_use]
+pub fn timer_start() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "timely measures its delays from here")]
+    Instant::now()
+}

@@ -6,17 +6,23 @@
 //! between stages, `edge_check` watches them in debug builds.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use timely::WorkerConfig;
+use timely::communication::Allocator;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
 use timely::worker::Worker;
 
+use crate::clock::timer_start;
 use crate::env::WorkerEnv;
 use crate::error::{Cause, Failure, OpError, Place};
 use crate::graph::{Graph, Node, NodeId, Role};
 use crate::operator::{OperatorContext, RestoredPart, Waker};
+use crate::source::SourceOperator;
 use crate::stats::OperatorStats;
 use crate::time::{EventTime, Moment};
 
@@ -36,13 +42,21 @@ use parcel::{ByAddress, Parcel};
 use plan::{Leaf, Slot, StagePlan};
 use source_head::SourceHead;
 use stage::{Core, OutChannel, Wires};
-use tree::{LeafWork, RunningSlot, Tree, Work};
+use tree::{LeafWork, RunningSlot, Tree, Work, panic_message};
+
+/// A timely worker for [`lower`]: with a timer, without which timely takes every delayed activation
+/// for an immediate one and an idle stage spins.
+#[must_use]
+pub fn new_worker(allocator: Allocator) -> Worker {
+    Worker::new(WorkerConfig::default(), allocator, Some(timer_start()))
+}
 
 /// Installs `graph` on `worker` as one dataflow. The caller steps the worker until
 /// `env.control` says stop, and then drops the dataflow.
 ///
 /// # Errors
-/// An operator could not be built.
+/// An operator could not be built. The worker must then be dropped, not stepped: it lacks stages
+/// that the other workers have.
 pub fn lower(graph: &Graph, worker: &mut Worker, env: Rc<WorkerEnv>) -> Result<(), Failure> {
     let stages = plan::plan(graph);
     worker.dataflow::<Moment, _, _>(|scope| {
@@ -53,6 +67,9 @@ pub fn lower(graph: &Graph, worker: &mut Worker, env: Rc<WorkerEnv>) -> Result<(
 
 /// The ends of channels whose receiving stage is not built yet, by receiving node and port.
 type Channels<'scope> = HashMap<(NodeId, usize), (Stream<'scope, Moment, Parcel>, CreditReturn)>;
+
+/// The slots of a stage, and the source at its root if there is one.
+type Operators = (Vec<RunningSlot>, Option<Box<dyn SourceOperator>>);
 
 struct Lowering<'a, 'scope> {
     graph: &'a Graph,
@@ -83,10 +100,13 @@ impl Lowering<'_, '_> {
         }
         let waker = self.waker(&address);
         self.env.control.on_change(waker.clone());
-        let slots = self.slots(plan, &waker)?;
-        let source = match &root.role {
-            Role::Source(source) => Some(self.build(root, &waker, |cx| source.operator(cx))?),
-            _ => None,
+        let (slots, source) = match self.operators(plan, &waker) {
+            Ok(operators) => operators,
+            Err(failure) => {
+                // Timely insists on an operator at each address that it has given out.
+                builder.build(|_| |_: &[MutableAntichain<Moment>]| ());
+                return Err(failure);
+            }
         };
         let floor = plan.slots.iter().map(|slot| self.floor(slot)).max().unwrap_or(EventTime::MIN);
         let activator = self.scope.worker().activator_for(address);
@@ -113,6 +133,16 @@ impl Lowering<'_, '_> {
             }
         });
         Ok(())
+    }
+
+    fn operators(&self, plan: &StagePlan, waker: &Waker) -> Result<Operators, Failure> {
+        let root = self.graph.node(plan.root());
+        let slots = self.slots(plan, waker)?;
+        let source = match &root.role {
+            Role::Source(source) => Some(self.build(root, waker, |cx| source.operator(cx))?),
+            _ => None,
+        };
+        Ok((slots, source))
     }
 
     fn slots(&self, plan: &StagePlan, waker: &Waker) -> Result<Vec<RunningSlot>, Failure> {
@@ -186,13 +216,13 @@ impl Lowering<'_, '_> {
             restored: self.restored(node),
             waker: waker.clone(),
         };
-        build(&cx).map_err(|error| Failure {
-            operator: node.name.clone(),
-            worker: env.worker,
-            cause: Cause::Error,
-            place: Place::default(),
-            message: error.to_string(),
-        })
+        let (cause, message) = match catch_unwind(AssertUnwindSafe(|| build(&cx))) {
+            Ok(Ok(built)) => return Ok(built),
+            Ok(Err(error)) => (Cause::Error, error.to_string()),
+            Err(payload) => (Cause::Panic, panic_message(payload.as_ref())),
+        };
+        let place = Place::default();
+        Err(Failure { operator: node.name.clone(), worker: env.worker, cause, place, message })
     }
 
     fn restored(&self, node: &Node) -> &[RestoredPart] {

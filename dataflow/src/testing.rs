@@ -16,7 +16,7 @@ use crate::env::{Control, OperatorAck, Reporter, WorkerEnv};
 use crate::error::{Failure, OpError};
 use crate::graph::{Graph, NodeId, Role};
 use crate::key::KeyGroups;
-use crate::lower::lower;
+use crate::lower::{lower, new_worker};
 use crate::operator::Resources;
 use crate::settings::Settings;
 use crate::sink::{Committable, SinkContext};
@@ -111,7 +111,7 @@ pub fn run_with(
         stats: Arc::new(StatsRegistry::default()),
         paused: false.into(),
     });
-    let mut worker = Worker::new(timely::WorkerConfig::default(), Allocator::Thread(Thread::default()), None);
+    let mut worker = new_worker(Allocator::Thread(Thread::default()));
     lower(graph, &mut worker, env)?;
     let result = drive(graph, &mut worker, &control, &ear, splits);
     control.stop();
