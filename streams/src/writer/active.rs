@@ -21,6 +21,7 @@ pub(crate) struct ActiveSegment {
     pub salt: u32,
     pub created_ms: u64,
     file: Arc<dyn StorageFile>,
+    first_frame: u64,
     /// Where the next frame begins.
     tail: u64,
     /// Everything before this is durable.
@@ -45,13 +46,25 @@ impl ActiveSegment {
         file.write_at(0, &bytes).map_err(Error::io("write", &path))?;
         file.sync().map_err(Error::io("sync", &path))?;
         storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
-        Ok(Self::resume(head, path, file, bytes.len() as u64))
+        let first_frame = bytes.len() as u64;
+        Ok(Self::resume(head, path, file, first_frame, first_frame))
     }
 
-    /// A segment that is durable up to `tail`.
-    pub fn resume(head: &SegmentHead, path: PathBuf, file: Arc<dyn StorageFile>, tail: u64) -> Self {
+    /// A segment whose frames begin at `first_frame` and are durable up to `tail`.
+    pub fn resume(
+        head: &SegmentHead,
+        path: PathBuf,
+        file: Arc<dyn StorageFile>,
+        first_frame: u64,
+        tail: u64,
+    ) -> Self {
         let (id, salt, created_ms) = (head.segment, head.salt(), head.created_ms);
-        Self { id, path, salt, created_ms, file, tail, synced: tail, gathered: Vec::new() }
+        Self { id, path, salt, created_ms, file, first_frame, tail, synced: tail, gathered: Vec::new() }
+    }
+
+    /// Whether it holds anything but its head.
+    pub fn has_frames(&self) -> bool {
+        self.tail > self.first_frame
     }
 
     pub fn tail(&self) -> u64 {

@@ -2,7 +2,8 @@
 //! once, publishes the new end, and only then answers. Commits are in [`super::commit`], retention in
 //! [`super::retention`].
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,7 +168,8 @@ impl Engine {
     fn write_frames(&mut self, frames: Vec<EncodedFrame>) -> Result<(Vec<Placement>, u64)> {
         self.prepare_to_write()?;
         let arrival_ms = self.next_arrival();
-        let mut placements: Vec<Placement> = Vec::with_capacity(frames.len().min(self.marks.len()));
+        let mut placements: Vec<Placement> = Vec::new();
+        let mut by_shard: HashMap<ShardId, usize> = HashMap::new();
         for mut frame in frames {
             let header = FrameHeader {
                 kind: FrameKind::Records,
@@ -186,9 +188,12 @@ impl Engine {
             frame.bytes[..FRAME_HEADER].copy_from_slice(&header.encode(self.active.salt));
             self.active.write(&frame.bytes)?;
             let records = u64::from(frame.records);
-            match placements.iter_mut().find(|placement| placement.shard == frame.shard) {
-                Some(placement) => placement.records += records,
-                None => placements.push(Placement { shard: frame.shard, first: header.base, records }),
+            match by_shard.entry(frame.shard) {
+                Entry::Occupied(index) => placements[*index.get()].records += records,
+                Entry::Vacant(index) => {
+                    index.insert(placements.len());
+                    placements.push(Placement { shard: frame.shard, first: header.base, records });
+                }
             }
             self.pool.give(frame.bytes);
         }
@@ -202,10 +207,8 @@ impl Engine {
             return Ok(());
         }
         let age_ms = self.clock.now_ms().saturating_sub(self.active.created_ms);
-        let has_frames = self.marks.iter().any(|mark| mark.records > 0);
-        if self.active.tail() >= self.options.segment_bytes
-            || (has_frames && age_ms >= self.options.segment_age_ms)
-        {
+        let is_old = self.active.has_frames() && age_ms >= self.options.segment_age_ms;
+        if self.active.tail() >= self.options.segment_bytes || is_old {
             self.roll()?;
             self.check_retention();
         }

@@ -111,7 +111,10 @@ impl Writers {
         let running = queue.clone();
         let thread = std::thread::Builder::new()
             .name(format!("log-{}", shared.name))
-            .spawn(move || engine.run(&running))
+            .spawn(move || {
+                let _guard = AbandonOnPanic(running.clone());
+                engine.run(&running);
+            })
             .map_err(Error::io("start the writer's thread of", &shared.dir))?;
         Ok(WriterCore {
             shared,
@@ -124,6 +127,17 @@ impl Writers {
             thread: Mutex::new(Some(thread)),
             registry: self.clone(),
         })
+    }
+}
+
+/// A panic of the writer's thread, for instance in a subscriber's callback, must not leave anybody waiting.
+struct AbandonOnPanic(Arc<Queue>);
+
+impl Drop for AbandonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon("its thread has panicked");
+        }
     }
 }
 

@@ -118,6 +118,14 @@ impl Queue {
         self.drained.notify_all();
     }
 
+    /// The thread that works is gone: nothing more is accepted, and what waits is given up.
+    pub fn abandon(&self, cause: &str) {
+        self.fail(cause);
+        // Dropped outside the lock: each answer that is dropped wakes somebody.
+        let ops = std::mem::take(&mut self.waiting().ops);
+        drop(ops);
+    }
+
     /// No more work will come; what waits is still done.
     pub fn close(&self) {
         self.waiting().closed = true;

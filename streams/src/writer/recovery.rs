@@ -103,7 +103,8 @@ pub(crate) fn recover(shared: &Arc<StreamShared>) -> Result<Recovered> {
         (end.meta_version, end.last_arrival_ms) = (meta_version, last_arrival_ms);
     })?;
     shared.publish(anchored, None);
-    let active = ActiveSegment::resume(&segment.head, segment.path.clone(), file, offset);
+    let active =
+        ActiveSegment::resume(&segment.head, segment.path.clone(), file, segment.first_frame, offset);
     Ok(Recovered { active, end: end_file, marks, last_arrival_ms, committed: walked.committed, report })
 }
 

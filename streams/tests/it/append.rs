@@ -134,6 +134,26 @@ fn appends_of_many_threads_are_each_acknowledged_once_they_are_read() {
     }
 }
 
+#[test]
+fn ten_thousand_shards_are_one_open_file() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 10_000);
+    let mut batch = writer.batch();
+    for i in 0..30_000_u32 {
+        batch.push(&i.to_le_bytes(), b"x").unwrap();
+    }
+    let appended = writer.append(batch).unwrap();
+    assert_eq!(appended.records().count(), 30_000);
+    assert!(appended.placements().len() > 9_000);
+    writer.roll().unwrap();
+    let records: u64 = log.describe_stream("s").unwrap().shards.iter().map(|shard| shard.records).sum();
+    assert_eq!(records, 30_000);
+    assert_eq!(
+        bench.disk.files().iter().filter(|file| file.extension().is_some_and(|e| e == "segment")).count(),
+        2
+    );
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(Vec<(u8, u16, Option<i64>)>),
