@@ -17,9 +17,10 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Window {
     path: PathBuf,
     file: File,
+    /// Bytes of the file lie from `start` to `end`; the rest is room, cleared once and not each time.
     buffer: Vec<u8>,
-    /// What is consumed of `buffer`.
     start: usize,
+    end: usize,
     /// The offset of the first byte that is not consumed.
     offset: u64,
     at_end: bool,
@@ -46,12 +47,15 @@ impl Window {
                 return Err(changed("no line begins there now"));
             }
         }
-        Ok(Self { path: path.to_owned(), file, buffer: Vec::new(), start: 0, offset, at_end: false })
+        // With a byte more than the file has, its end is found without making room.
+        let left = usize::try_from(metadata.len() - offset).unwrap_or(usize::MAX);
+        let buffer = vec![0; READ_BYTES.min(left.saturating_add(1))];
+        Ok(Self { path: path.to_owned(), file, buffer, start: 0, end: 0, offset, at_end: false })
     }
 
     /// The bytes that are there and not consumed.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.buffer[self.start..self.end]
     }
 
     /// The file's offset of the first of them.
@@ -72,19 +76,18 @@ impl Window {
 
     /// Reads more behind them; returns how many bytes came.
     pub fn fill(&mut self) -> Result<usize> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let had = self.buffer.len();
-        self.buffer.resize(had + READ_BYTES, 0);
-        let read = loop {
-            match self.file.read(&mut self.buffer[had..]) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.end == self.buffer.len() {
+            self.buffer.resize((2 * self.end).max(READ_BYTES), 0);
+        }
+        let count = loop {
+            match self.file.read(&mut self.buffer[self.end..]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                result => break result,
+                result => break result.map_err(Error::io("read", &self.path))?,
             }
         };
-        let count = *read.as_ref().unwrap_or(&0);
-        self.buffer.truncate(had + count);
-        read.map_err(Error::io("read", &self.path))?;
+        self.end += count;
         self.at_end = count == 0;
         Ok(count)
     }
