@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use timely::communication::Allocator;
 use timely::communication::allocator::thread::Thread;
@@ -42,6 +43,34 @@ pub enum RunError {
 impl From<OpError> for RunError {
     fn from(error: OpError) -> Self {
         Self::Connector(error)
+    }
+}
+
+/// The only worker of a job, stepped by hand. Dropping it drops its dataflow.
+pub struct LoneWorker(Worker);
+
+impl LoneWorker {
+    /// Builds `graph`.
+    ///
+    /// # Errors
+    /// An operator could not be built.
+    pub fn start(graph: &Graph, env: Rc<WorkerEnv>) -> Result<Self, Failure> {
+        let mut worker = new_worker(Allocator::Thread(Thread::default()));
+        lower(graph, &mut worker, env)?;
+        Ok(Self(worker))
+    }
+
+    /// Runs what is to be run, or waits a moment for something.
+    pub fn step(&mut self) {
+        self.0.step_or_park(Some(Duration::from_millis(1)));
+    }
+}
+
+impl Drop for LoneWorker {
+    fn drop(&mut self) {
+        for dataflow in self.0.installed_dataflows() {
+            self.0.drop_dataflow(dataflow);
+        }
     }
 }
 
@@ -111,13 +140,10 @@ pub fn run_with(
         stats: Arc::new(StatsRegistry::default()),
         paused: false.into(),
     });
-    let mut worker = new_worker(Allocator::Thread(Thread::default()));
-    lower(graph, &mut worker, env)?;
+    let mut worker = LoneWorker::start(graph, env)?;
     let result = drive(graph, &mut worker, &control, &ear, splits);
     control.stop();
-    for dataflow in worker.installed_dataflows() {
-        worker.drop_dataflow(dataflow);
-    }
+    drop(worker);
     commit(graph, result?)
 }
 
@@ -141,7 +167,7 @@ fn assign_all(graph: &Graph, control: &Control) -> Result<BTreeMap<NodeId, usize
 /// Steps until the end has passed; returns what every operator left in every epoch.
 fn drive(
     graph: &Graph,
-    worker: &mut Worker,
+    worker: &mut LoneWorker,
     control: &Control,
     ear: &Ear,
     splits: BTreeMap<NodeId, usize>,
@@ -151,7 +177,7 @@ fn drive(
     let mut running = splits;
     let mut all = Vec::new();
     loop {
-        worker.step_or_park(Some(std::time::Duration::from_millis(1)));
+        worker.step();
         let mut heard = ear.heard();
         if let Some(failure) = heard.failure.take() {
             return Err(failure.into());

@@ -49,6 +49,11 @@ impl Job {
         Self::default()
     }
 
+    /// The builder of this job's graph.
+    pub(crate) fn shared(&self) -> SharedGraph {
+        self.graph.clone()
+    }
+
     /// Reads `source`. The name is the address of its positions in every checkpoint.
     #[track_caller]
     pub fn source<S: Source>(&mut self, name: impl Into<String>, source: S) -> SourceBuilder<S> {

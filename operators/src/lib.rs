@@ -4,23 +4,33 @@
 //! is a handle on an output; each operator has a file of its own that adds its method to
 //! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
 
+pub mod aggregate;
+mod dead_letter;
 mod emit;
 mod exchange;
 mod flat_map;
 mod job;
 mod keyed_stream;
 mod map;
+pub mod process;
 mod sink;
 pub mod source;
 mod split;
 mod stream;
 pub mod testing;
 mod union;
+mod unkeyed_process;
+mod update;
 mod watermarks;
+pub mod window;
 
+pub use aggregate::Aggregate;
 pub use job::Job;
 pub use keyed_stream::KeyedStream;
+pub use process::{Context, Declare, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters};
 pub use source::{SourceBuilder, SourceStreams};
 pub use split::Split;
 pub use stream::Stream;
+pub use unkeyed_process::{Process, ProcessContext};
 pub use watermarks::{NoTime, Watermarks};
+pub use window::{Tumbling, WindowResult, Windowed};

@@ -16,6 +16,10 @@ use crate::job::Job;
 use crate::stream::Stream;
 use crate::watermarks::Watermarks;
 
+mod harness;
+
+pub use harness::{Harness, Taps};
+
 /// A source of given values, in one split.
 pub struct Values<T>(Arc<Vec<T>>);
 
@@ -74,8 +78,8 @@ impl<T: Data + Sync> SplitReader for ValuesReader<T> {
     }
 }
 
-/// A sink that keeps what is committed in memory.
-pub struct Collect<T>(Collected<T>);
+/// A sink that keeps what is written in memory, or shows it to a function.
+pub struct Collect<T>(Arc<dyn Fn(Record<T>) + Send + Sync>);
 
 /// What a [`Collect`] has got.
 pub struct Collected<T>(Arc<Mutex<Vec<Record<T>>>>);
@@ -92,7 +96,16 @@ impl<T: Data> Collect<T> {
     #[expect(clippy::new_ret_no_self, reason = "a sink and its handle come together")]
     pub fn new() -> (Self, Collected<T>) {
         let collected = Collected(Arc::default());
-        (Self(collected.clone()), collected)
+        let keep = collected.clone();
+        (
+            Self::calling(move |record| keep.0.lock().unwrap_or_else(PoisonError::into_inner).push(record)),
+            collected,
+        )
+    }
+
+    /// A sink that shows each record to `show`.
+    pub fn calling(show: impl Fn(Record<T>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(show))
     }
 }
 
@@ -123,7 +136,7 @@ impl<T: Data> Sink for Collect<T> {
         _worker: usize,
         _workers: usize,
     ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        Ok(Box::new(self.0.clone()))
+        Ok(Box::new(CollectWriter(self.0.clone())))
     }
 
     fn committer(&self, _cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
@@ -135,11 +148,13 @@ impl<T: Data> Sink for Collect<T> {
     }
 }
 
-impl<T: Data> SinkWriter for Collected<T> {
+struct CollectWriter<T>(Arc<dyn Fn(Record<T>) + Send + Sync>);
+
+impl<T: Data> SinkWriter for CollectWriter<T> {
     type Item = T;
 
     fn write(&mut self, records: Vec<Record<T>>) -> Result<(), OpError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+        records.into_iter().for_each(|record| (self.0)(record));
         Ok(())
     }
 

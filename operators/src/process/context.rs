@@ -1,0 +1,127 @@
+//! What a keyed process is lent at each call, besides its state: the key, time, timers, tables,
+//! and its outputs.
+
+use pelton_dataflow::clock::Clock;
+use pelton_dataflow::key::KeyHash;
+use pelton_dataflow::time::EventTime;
+use pelton_state::tables::Tables;
+use pelton_state::timers::Timers;
+use pelton_state::{
+    ListAccess, ListTable, MapAccess, MapTable, StateError, TableKey, TableValue, TimeDomain,
+};
+
+use super::KeyedProcess;
+use crate::emit::Emitter;
+
+/// The surroundings of a call of a [`KeyedProcess`].
+pub struct Context<'a, P: KeyedProcess> {
+    pub(super) tables: &'a mut Tables<P::Key>,
+    pub(super) timers: &'a mut Timers<P::Key>,
+    pub(super) hash: KeyHash,
+    pub(super) key: &'a P::Key,
+    pub(super) time: EventTime,
+    pub(super) watermark: EventTime,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) out: &'a mut Emitter<P::Out>,
+    pub(super) side: &'a mut Emitter<P::Side>,
+    /// The first error of a call that returns none.
+    pub(super) error: Option<StateError>,
+}
+
+impl<P: KeyedProcess> Context<'_, P> {
+    /// The key at hand.
+    #[must_use]
+    pub fn key(&self) -> &P::Key {
+        self.key
+    }
+
+    /// The event time of the record or timer at hand; what is emitted carries it.
+    #[must_use]
+    pub fn time(&self) -> EventTime {
+        self.time
+    }
+
+    /// The operator's watermark: no record earlier than it will come that is not late. A result
+    /// that depends on it depends on when watermarks arrive, and may differ between runs.
+    #[must_use]
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Whether the record at hand is earlier than the watermark.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.time < self.watermark
+    }
+
+    /// Processing time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn processing_time_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Emits to the main output.
+    #[inline]
+    pub fn emit(&mut self, value: P::Out) {
+        self.out.push(self.time, value);
+    }
+
+    /// Emits to the side output.
+    pub fn side(&mut self, value: P::Side) {
+        self.side.push(self.time, value);
+    }
+
+    /// Sets an event-time timer for this key: `on_timer` is called once the watermark has reached
+    /// `at`. The same time twice is one timer.
+    pub fn timer_at(&mut self, at: EventTime) {
+        let set = self.timers.set(TimeDomain::Event, self.hash, self.key, at.0);
+        self.note(set);
+    }
+
+    /// Takes back an event-time timer of this key; none is no error.
+    pub fn delete_timer(&mut self, at: EventTime) {
+        let deleted = self.timers.delete(TimeDomain::Event, self.hash, self.key, at.0);
+        self.note(deleted);
+    }
+
+    /// Sets a processing-time timer for this key, in milliseconds since the Unix epoch.
+    pub fn processing_timer_at(&mut self, at_ms: i64) {
+        let set = self.timers.set(TimeDomain::Processing, self.hash, self.key, at_ms);
+        self.note(set);
+    }
+
+    /// Takes back a processing-time timer of this key; none is no error.
+    pub fn delete_processing_timer(&mut self, at_ms: i64) {
+        let deleted = self.timers.delete(TimeDomain::Processing, self.hash, self.key, at_ms);
+        self.note(deleted);
+    }
+
+    /// This key's part of a declared map.
+    ///
+    /// # Errors
+    /// The table was not declared.
+    pub fn map<UK: TableKey, V: TableValue>(
+        &mut self,
+        table: MapTable<UK, V>,
+    ) -> Result<MapAccess<'_, P::Key, UK, V>, StateError> {
+        self.tables.map(&table, self.hash, self.key)
+    }
+
+    /// This key's part of a declared list.
+    ///
+    /// # Errors
+    /// The table was not declared.
+    pub fn list<V: TableValue>(
+        &mut self,
+        table: ListTable<V>,
+    ) -> Result<ListAccess<'_, P::Key, V>, StateError> {
+        self.tables.list(&table, self.hash, self.key)
+    }
+
+    /// Keeps an error that the call at hand has no way to return: it fails once the call is over.
+    fn note(&mut self, result: Result<(), StateError>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}

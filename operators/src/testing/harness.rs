@@ -1,0 +1,431 @@
+//! A script for a part of a graph: records, watermarks, barriers, crashes and time, one after the
+//! other, without threads and without sleeping.
+//!
+//! The part runs through the engine's own lowering with its keyed state in the memory backend; the
+//! script decides what its source does. What arrives at a tap is kept as a line of text.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pelton_dataflow::clock::{Clock, ManualClock};
+use pelton_dataflow::env::{Control, OperatorAck, Reporter, WorkerEnv};
+use pelton_dataflow::error::{Failure, OpError};
+use pelton_dataflow::graph::{Graph, NewNode, NodeId, OutputPort, PortRef, Role};
+use pelton_dataflow::key::KeyGroups;
+use pelton_dataflow::operator::{OperatorContext, Outputs, Resources, RestoredPart};
+use pelton_dataflow::record::{Data, Origin, Record, Span};
+use pelton_dataflow::settings::Settings;
+use pelton_dataflow::source::{
+    Enumerator, FixedSplits, Polled, SourceNode, SourceOperator, SourceTime, SplitId, SplitState,
+};
+use pelton_dataflow::stats::{OperatorStats, StatsRegistry};
+use pelton_dataflow::testing::LoneWorker;
+use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_dataflow::watermarks::WatermarkBoard;
+use pelton_state::checkpoint::names::{Declared, NameTable};
+use pelton_state::checkpoint::store::CheckpointStore;
+use pelton_state::files::{Backend, KeyedAck};
+use pelton_state::{StateStore, StoreOptions};
+
+use crate::job::{Job, SharedGraph};
+use crate::stream::Stream;
+use crate::testing::Collect;
+
+/// A script in progress.
+///
+/// ```
+/// use std::time::Duration;
+/// use pelton_operators::{Tumbling, testing::Harness};
+///
+/// let mut script = Harness::new(|clicks, taps| {
+///     let windows = clicks.key_by(|_: &u64| 0u8).window("clicks", Tumbling::of(Duration::from_millis(10))).sum(|n| *n);
+///     taps.tap("sum", &windows.out.map(|window| window.value));
+///     taps.tap("late", &windows.late);
+/// });
+/// script.record(3, 1).record(7, 2).barrier().watermark(10).record(5, 9);
+/// assert_eq!(script.output(), ["sum@9 3", "late@5 9"]);
+/// script.crash().watermark(10);
+/// assert_eq!(script.output(), ["sum@9 3"]);
+/// ```
+pub struct Harness<T: Data> {
+    graph: Graph,
+    script: Script<T>,
+    lines: Lines,
+    clock: Arc<ManualClock>,
+    dir: tempfile::TempDir,
+    names: NameTable,
+    ear: Arc<Ear>,
+    running: Option<Running>,
+    saved: Saved,
+    epoch: Epoch,
+    generation: u64,
+}
+
+/// Names the outputs of a part of a graph.
+pub struct Taps {
+    lines: Lines,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+type Script<T> = Arc<Mutex<Scripted<T>>>;
+
+struct Scripted<T> {
+    next: VecDeque<Step<T>>,
+    watermark: EventTime,
+    position: u64,
+}
+
+enum Step<T> {
+    Record(Record<T>),
+    Watermark(EventTime),
+}
+
+struct Running {
+    worker: LoneWorker,
+    control: Arc<Control>,
+    stats: Arc<StatsRegistry>,
+}
+
+/// What the last completed barrier left.
+#[derive(Default)]
+struct Saved {
+    operators: HashMap<String, Vec<RestoredPart>>,
+    keyed: Vec<KeyedAck>,
+    watermark: Option<EventTime>,
+}
+
+#[derive(Default)]
+struct Heard {
+    operators: BTreeMap<Epoch, Vec<OperatorAck>>,
+    keyed: BTreeMap<Epoch, KeyedAck>,
+    failure: Option<String>,
+}
+
+#[derive(Default)]
+struct Ear(Mutex<Heard>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reporter for Ear {
+    fn frozen(&self, ack: OperatorAck) {
+        lock(&self.0).operators.entry(ack.epoch).or_default().push(ack);
+    }
+    fn split_finished(&self, _source: NodeId, _worker: usize, _split: SplitId, _epoch: Epoch) {}
+    fn failed(&self, failure: Failure) {
+        lock(&self.0).failure.get_or_insert(failure.to_string());
+    }
+}
+
+impl Taps {
+    /// Keeps what arrives of `stream` as lines `name@time value`.
+    pub fn tap<U: Data + std::fmt::Debug>(&mut self, name: &'static str, stream: &Stream<U>) {
+        let lines = self.lines.clone();
+        stream.sink(
+            name,
+            Collect::calling(move |record: Record<U>| {
+                lock(&lines).push(format!("{name}@{} {:?}", record.time.0, record.value));
+            }),
+        );
+    }
+}
+
+impl<T: Data + Sync> Harness<T> {
+    /// A script for what `build` makes of a stream.
+    ///
+    /// # Panics
+    /// If the graph has mistakes.
+    pub fn new(build: impl FnOnce(Stream<T>, &mut Taps)) -> Self {
+        let script: Script<T> =
+            Arc::new(Mutex::new(Scripted { next: VecDeque::new(), watermark: EventTime::MIN, position: 0 }));
+        let lines = Lines::default();
+        let job = Job::new();
+        let input = scripted_source(job.shared(), script.clone());
+        build(input, &mut Taps { lines: lines.clone() });
+        let graph = job.finish().unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let mut names = NameTable::default();
+        names.declare(declared(&graph)).unwrap_or_else(|error| panic!("{error}"));
+        let dir = tempfile::tempdir().expect("there is a temporary directory");
+        let mut harness = Self {
+            graph,
+            script,
+            lines,
+            clock: Arc::new(ManualClock::at_ms(0)),
+            dir,
+            names,
+            ear: Arc::default(),
+            running: None,
+            saved: Saved::default(),
+            epoch: Epoch(0),
+            generation: 0,
+        };
+        harness.start();
+        harness
+    }
+
+    /// A record at event time `at`, in milliseconds.
+    pub fn record(&mut self, at: i64, value: T) -> &mut Self {
+        lock(&self.script).next.push_back(Step::Record(Record::new(EventTime(at), value)));
+        self
+    }
+
+    /// The source's watermark goes to `at`, in milliseconds.
+    pub fn watermark(&mut self, at: i64) -> &mut Self {
+        lock(&self.script).next.push_back(Step::Watermark(EventTime(at)));
+        self.settle();
+        self
+    }
+
+    /// The input ends.
+    pub fn end(&mut self) -> &mut Self {
+        self.watermark(EventTime::END.0)
+    }
+
+    /// Processing time, which begins at 0, goes on by `duration`.
+    pub fn advance(&mut self, duration: Duration) -> &mut Self {
+        self.settle();
+        self.clock.advance(duration);
+        self.settle();
+        self
+    }
+
+    /// A checkpoint is taken and completes.
+    pub fn barrier(&mut self) -> &mut Self {
+        self.settle();
+        let epoch = self.epoch;
+        self.pass_epoch();
+        let mut heard = lock(&self.ear.0);
+        let acks = heard.operators.remove(&epoch).unwrap_or_default();
+        let part = |ack: OperatorAck| RestoredPart {
+            groups: 0..KeyGroups::default().count(),
+            watermark: ack.watermark,
+            bytes: ack.bytes,
+        };
+        self.saved.operators = acks
+            .into_iter()
+            .map(|ack| (self.graph.node(ack.operator).name.clone(), vec![part(ack)]))
+            .collect();
+        self.saved.keyed = heard.keyed.remove(&epoch).into_iter().collect();
+        self.saved.watermark = Some(lock(&self.script).watermark);
+        drop(heard);
+        self
+    }
+
+    /// Everything since the last barrier is lost; what the barrier saved is restored. What the
+    /// source had given since then has to be given again by the script.
+    pub fn crash(&mut self) -> &mut Self {
+        self.settle();
+        self.stop();
+        let mut script = lock(&self.script);
+        script.next.clear();
+        script.watermark = self.saved.watermark.unwrap_or(EventTime::MIN);
+        drop(script);
+        self.start();
+        self
+    }
+
+    /// What has arrived at the taps since the last call, as lines `name@time value`.
+    pub fn output(&mut self) -> Vec<String> {
+        self.settle();
+        std::mem::take(&mut lock(&self.lines))
+    }
+
+    fn start(&mut self) {
+        self.generation += 1;
+        self.epoch = Epoch(self.generation * 1_000);
+        let control = Arc::new(Control::starting_at(self.epoch));
+        let stats = Arc::new(StatsRegistry::default());
+        let env = WorkerEnv {
+            worker: 0,
+            workers: 1,
+            job: "script".to_owned(),
+            generation: self.generation,
+            first_epoch: self.epoch,
+            groups: KeyGroups::default(),
+            clock: self.clock.clone() as Arc<dyn Clock>,
+            settings: Settings { watermark_interval_ms: 0, ..Settings::default() },
+            resources: self.resources(),
+            restored: self.saved.operators.clone(),
+            control: control.clone(),
+            reporter: self.ear.clone(),
+            board: Arc::new(WatermarkBoard::new(&self.graph, 1)),
+            stats: stats.clone(),
+            paused: false.into(),
+        };
+        let worker =
+            LoneWorker::start(&self.graph, Rc::new(env)).unwrap_or_else(|failure| panic!("{failure}"));
+        self.running = Some(Running { worker, control, stats });
+    }
+
+    fn resources(&self) -> Resources {
+        let mut resources = Resources::default();
+        if self.keeps_state() {
+            let ear = self.ear.clone();
+            let options = StoreOptions {
+                backend: Backend::Memory,
+                dir: self.dir.path().join(format!("state-{}", self.generation)),
+                worker: 0,
+                workers: 1,
+                groups: KeyGroups::default(),
+                generation: self.generation,
+                memory_bytes: 64 << 20,
+                checkpoints: CheckpointStore::open(
+                    &self.dir.path().join("checkpoints").display().to_string(),
+                )
+                .unwrap_or_else(|error| panic!("{error}")),
+                restored: self.saved.keyed.clone(),
+                ids: self.names.clone(),
+                on_ack: Box::new(move |ack| match ack {
+                    Ok(ack) => drop(lock(&ear.0).keyed.insert(ack.epoch, ack)),
+                    Err(error) => drop(lock(&ear.0).failure.get_or_insert(error.to_string())),
+                }),
+            };
+            resources.insert(StateStore::open(options).unwrap_or_else(|error| panic!("{error}")));
+        }
+        resources
+    }
+
+    fn keeps_state(&self) -> bool {
+        self.graph.nodes().iter().any(|node| !node.states.is_empty())
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.control.stop();
+        }
+    }
+
+    /// Runs until the script is used up and its watermark and all that followed from it has
+    /// arrived everywhere: two epochs carry what the last timers emitted to the taps.
+    fn settle(&mut self) {
+        loop {
+            let script = lock(&self.script);
+            let (is_used_up, watermark) = (script.next.is_empty(), script.watermark);
+            drop(script);
+            let Some(running) = &mut self.running else { return };
+            let known = running.stats.all();
+            let reached =
+                |stats: &Arc<OperatorStats>| stats.watermark_ms.load(Ordering::Relaxed) >= watermark.0;
+            if is_used_up && known.iter().all(reached) {
+                break;
+            }
+            running.control.open_epoch(self.epoch);
+            step(running, &self.ear);
+        }
+        self.pass_epoch();
+        self.pass_epoch();
+    }
+
+    fn pass_epoch(&mut self) {
+        let stages = self.graph.nodes().iter();
+        let operators = stages.filter(|node| !matches!(node.role, Role::Exchange(_) | Role::Union)).count();
+        let keeps_state = self.keeps_state();
+        let Some(running) = &mut self.running else { return };
+        running.control.open_epoch(self.epoch.next());
+        loop {
+            step(running, &self.ear);
+            let heard = lock(&self.ear.0);
+            let acknowledged = heard.operators.get(&self.epoch).map_or(0, Vec::len);
+            if acknowledged == operators && (!keeps_state || heard.keyed.contains_key(&self.epoch)) {
+                break;
+            }
+        }
+        self.epoch = self.epoch.next();
+    }
+}
+
+fn declared(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
+    graph.nodes().iter().flat_map(|node| {
+        node.states.iter().map(|state| Declared {
+            operator: &node.name,
+            state: state.name,
+            kind: state.kind,
+            type_name: &state.type_name,
+            fingerprint: &state.fingerprint,
+            version: state.version,
+        })
+    })
+}
+
+fn step(running: &mut Running, ear: &Ear) {
+    running.worker.step();
+    if let Some(failure) = lock(&ear.0).failure.take() {
+        panic!("{failure}");
+    }
+}
+
+fn scripted_source<T: Data + Sync>(graph: SharedGraph, script: Script<T>) -> Stream<T> {
+    let node = graph.add(NewNode {
+        name: Some("script".to_owned()),
+        kind: "source",
+        inputs: Vec::new(),
+        outputs: vec![OutputPort::of::<T>("out")],
+        states: Vec::new(),
+        role: Role::Source(Arc::new(ScriptedSource(script))),
+        detail: "a script".to_owned(),
+        location: std::panic::Location::caller(),
+    });
+    Stream::new(graph, PortRef { node, port: 0 })
+}
+
+struct ScriptedSource<T>(Script<T>);
+
+impl<T: Data + Sync> SourceNode for ScriptedSource<T> {
+    fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
+        Ok(Box::new(FixedSplits(Vec::new())))
+    }
+
+    fn operator(&self, _cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
+        Ok(Box::new(ScriptedOperator { script: self.0.clone(), name: "script/0".into() }))
+    }
+
+    fn describe(&self) -> String {
+        "a script".to_owned()
+    }
+}
+
+struct ScriptedOperator<T> {
+    script: Script<T>,
+    name: Arc<str>,
+}
+
+impl<T: Data> SourceOperator for ScriptedOperator<T> {
+    fn assign(&mut self, _split: SplitState) -> Result<(), OpError> {
+        Ok(())
+    }
+
+    /// One step at a time: a watermark stands between the records around it.
+    fn poll(&mut self, _max_records: usize, out: &mut Outputs) -> Result<Polled, OpError> {
+        let mut script = lock(&self.script);
+        match script.next.pop_front() {
+            Some(Step::Record(record)) => {
+                let position = script.position;
+                script.position += 1;
+                let span = Span { split: self.name.clone(), first: position, last: position };
+                out.send(0, vec![record], Origin::of(span, i64::MAX));
+                Ok(Polled::Ready)
+            }
+            Some(Step::Watermark(watermark)) => {
+                script.watermark = watermark;
+                Ok(Polled::Ready)
+            }
+            None => Ok(Polled::Pending),
+        }
+    }
+
+    fn event_time(&mut self, _now_us: i64) -> SourceTime {
+        SourceTime::Active(lock(&self.script).watermark)
+    }
+
+    fn snapshot(&self) -> Vec<SplitState> {
+        Vec::new()
+    }
+
+    fn take_finished(&mut self) -> Vec<SplitId> {
+        Vec::new()
+    }
+}

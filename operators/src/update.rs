@@ -1,0 +1,148 @@
+//! `reduce`, `fold`, `aggregate` on keyed streams: a value per key, updated by each record and
+//! emitted at each update.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
+use pelton_dataflow::graph::{PortRef, Role};
+use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
+use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
+use pelton_dataflow::record::{Batch, Data, Record};
+use pelton_dataflow::time::Epoch;
+use pelton_state::{KeyedState, State, StateSpec};
+
+use crate::aggregate::Aggregate;
+use crate::keyed_stream::KeyedStream;
+use crate::process::store;
+use crate::stream::Stream;
+
+/// One record in, one update out: never amplifies, so it needs no slices.
+struct Update<K: Key, T, S: State, F> {
+    state: KeyedState<K, S>,
+    groups: KeyGroups,
+    at_hand: Option<KeyHash>,
+    step: Arc<F>,
+    record: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<K, T, S, U, F> Update<K, T, S, F>
+where
+    K: Key,
+    T: Data,
+    S: State,
+    U: Data,
+    F: Fn(K, &mut S, T) -> U,
+{
+    fn update(&mut self, records: Vec<Record<Keyed<K, T>>>) -> OpResult<Vec<Record<U>>> {
+        let mut updates = Vec::with_capacity(records.len());
+        for Record { time, value: Keyed { hash, key, value } } in records {
+            self.at_hand = Some(hash);
+            let mut state = self.state.values.state(hash, &key)?;
+            updates.push(Record::new(time, (self.step)(key, &mut state, value)));
+        }
+        self.at_hand = None;
+        Ok(updates)
+    }
+}
+
+impl<K, T, S, U, F> Operator for Update<K, T, S, F>
+where
+    K: Key,
+    T: Data,
+    S: State,
+    U: Data,
+    F: Fn(K, &mut S, T) -> U,
+{
+    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        let (records, origin) = batch.into_records::<Keyed<K, T>>();
+        let updates = self.update(records).map_err(|error| OperatorError { place: self.place(), error })?;
+        out.send(0, updates, origin);
+        Ok(Flow::Done)
+    }
+
+    fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
+        self.state.freeze(epoch)?;
+        Ok(Frozen::default())
+    }
+
+    fn place(&self) -> Place {
+        Place { key_group: self.at_hand.map(|hash| self.groups.group(hash)), origin: None }
+    }
+}
+
+impl<K: Key, T: Data> KeyedStream<K, T> {
+    fn update<S: State, U: Data>(
+        &self,
+        name: String,
+        kind: &'static str,
+        location: &'static Location<'static>,
+        step: impl Fn(K, &mut S, T) -> U + Send + Sync + 'static,
+    ) -> Stream<U> {
+        let spec = StateSpec::<S>::new();
+        let states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
+        let add = self.stateful::<U>(name, kind, states, location);
+        let step = Arc::new(step);
+        let factory = move |cx: &OperatorContext<'_>| {
+            let state = store(cx)?.keyed::<K, S>(cx.name, spec.clone())?;
+            let (groups, step) = (cx.groups, step.clone());
+            let update = Update { state, groups, at_hand: None, step, record: std::marker::PhantomData };
+            Ok::<_, OpError>(Box::new(update) as Box<dyn Operator>)
+        };
+        let graph = self.stream.graph.clone();
+        let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        Stream::new(graph, PortRef { node, port: 0 })
+    }
+
+    /// Combines each key's records into one by `combine(so far, next)`, emitting at each record.
+    #[track_caller]
+    pub fn reduce(
+        &self,
+        name: impl Into<String>,
+        combine: impl Fn(T, T) -> T + Send + Sync + 'static,
+    ) -> Stream<T>
+    where
+        T: PartialEq + Sync,
+    {
+        self.update(name.into(), "reduce", Location::caller(), move |_key, so_far: &mut Option<T>, next| {
+            let combined = match so_far.take() {
+                Some(earlier) => combine(earlier, next),
+                None => next,
+            };
+            *so_far = Some(combined.clone());
+            combined
+        })
+    }
+
+    /// Folds each key's records into an `A` that begins as its default; emits the key and its `A`
+    /// at each record.
+    #[track_caller]
+    pub fn fold<A: State>(
+        &self,
+        name: impl Into<String>,
+        fold: impl Fn(&mut A, T) + Send + Sync + 'static,
+    ) -> Stream<(K, A)> {
+        self.update(name.into(), "fold", Location::caller(), move |key, state: &mut A, value| {
+            fold(state, value);
+            (key, state.clone())
+        })
+    }
+
+    /// Aggregates each key's records; emits the key and the aggregate at each record.
+    #[track_caller]
+    pub fn aggregate<A: Aggregate<In = T>>(
+        &self,
+        name: impl Into<String>,
+        aggregate: A,
+    ) -> Stream<(K, A::Out)> {
+        self.update(
+            name.into(),
+            "aggregate",
+            Location::caller(),
+            move |key, state: &mut A::Accumulator, value| {
+                aggregate.add(state, value);
+                (key, aggregate.result(state))
+            },
+        )
+    }
+}

@@ -1,0 +1,221 @@
+//! Windows on keyed streams: records grouped by key and a span of event time.
+//!
+//! A window that begins at `start` takes records with `start <= time < end`; it fires once, when
+//! the watermark reaches `end`, and records that come for it afterwards go to the late output. A
+//! window is a pane of keyed state, fired whole and in slices: a barrier may fall between them,
+//! because an entry leaves the state as it is emitted.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
+use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
+use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
+use pelton_dataflow::record::{Batch, Data, Origin, Record};
+use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_state::{Panes, State, StateSpec};
+use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
+
+use crate::aggregate::{Aggregate, Count, Fold, Sum};
+use crate::emit::{Emitter, flow};
+use crate::keyed_stream::KeyedStream;
+use crate::process::store;
+use crate::stream::Stream;
+
+mod tumbling;
+
+pub use tumbling::Tumbling;
+
+/// The name of a window operator's state.
+const PANES: &str = "panes";
+
+/// The aggregate of one key in one window. Its event time is the last millisecond of the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct WindowResult<K: Key, V: Data> {
+    /// The key.
+    pub key: K,
+    /// The window's first instant.
+    pub start: EventTime,
+    /// The first instant after the window.
+    pub end: EventTime,
+    /// The aggregate.
+    pub value: V,
+}
+
+/// What a window gives.
+pub struct Windowed<K: Key, V: Data, T> {
+    /// One result per key and window.
+    pub out: Stream<WindowResult<K, V>>,
+    /// Records whose window has fired.
+    pub late: Stream<T>,
+}
+
+/// A keyed stream cut into windows, waiting for what to make of them.
+#[must_use = "a window needs an aggregate: `.sum(...)`, `.count()`, `.fold(...)`"]
+pub struct WindowedStream<K: Key, T: Data> {
+    stream: KeyedStream<K, T>,
+    name: String,
+    windows: Tumbling,
+    location: &'static Location<'static>,
+}
+
+impl<K: Key, T: Data> KeyedStream<K, T> {
+    /// Cuts each key's records into windows of event time.
+    #[track_caller]
+    pub fn window(&self, name: impl Into<String>, windows: Tumbling) -> WindowedStream<K, T> {
+        WindowedStream { stream: self.clone(), name: name.into(), windows, location: Location::caller() }
+    }
+}
+
+impl<K: Key, T: Data> WindowedStream<K, T> {
+    /// The number of records.
+    pub fn count(self) -> Windowed<K, u64, T> {
+        self.aggregate(Count::new())
+    }
+
+    /// The sum of `of` over the records.
+    pub fn sum<V: State + AddAssign>(
+        self,
+        of: impl Fn(&T) -> V + Send + Sync + 'static,
+    ) -> Windowed<K, V, T> {
+        self.aggregate(Sum::new(of))
+    }
+
+    /// The records folded into an `A` that begins as its default.
+    pub fn fold<A: State>(self, fold: impl Fn(&mut A, T) + Send + Sync + 'static) -> Windowed<K, A, T> {
+        self.aggregate(Fold::new(fold))
+    }
+
+    /// Any aggregate.
+    pub fn aggregate<A: Aggregate<In = T>>(self, aggregate: A) -> Windowed<K, A::Out, T> {
+        let Self { stream, name, windows, location } = self;
+        let graph = stream.stream.graph.clone();
+        if let Err(problem) = windows.check() {
+            graph.mistake(&name, problem, location);
+        }
+        let spec = StateSpec::<A::Accumulator>::new();
+        let decl = spec.pane_decl::<K>(PANES);
+        let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
+        let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
+        add.outputs.push(OutputPort::of::<T>("late"));
+        add.detail = windows.to_string();
+        let aggregate = Arc::new(aggregate);
+        let factory = move |cx: &OperatorContext<'_>| {
+            let panes = store(cx)?.panes::<K, A::Accumulator>(cx.name, PANES, &spec)?;
+            Ok::<_, OpError>(
+                Box::new(Running::new(aggregate.clone(), windows, panes, cx)?) as Box<dyn Operator>
+            )
+        };
+        let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        Windowed {
+            out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
+            late: Stream::new(graph, PortRef { node, port: 1 }),
+        }
+    }
+}
+
+struct Running<K: Key, A: Aggregate> {
+    aggregate: Arc<A>,
+    windows: Tumbling,
+    panes: Panes<K, A::Accumulator>,
+    groups: KeyGroups,
+    /// Windows that end up to here have fired, or are firing.
+    watermark: EventTime,
+    at_hand: Option<KeyHash>,
+    results: Emitter<WindowResult<K, A::Out>>,
+    batch_records: usize,
+}
+
+impl<K: Key, A: Aggregate> Running<K, A> {
+    fn new(
+        aggregate: Arc<A>,
+        windows: Tumbling,
+        panes: Panes<K, A::Accumulator>,
+        cx: &OperatorContext<'_>,
+    ) -> OpResult<Self> {
+        let mut watermark = EventTime::MIN;
+        for part in cx.restored {
+            let own = i64::from_le_bytes(part.bytes.as_slice().try_into()?);
+            watermark = watermark.max(part.watermark).max(EventTime(own));
+        }
+        let batch_records = cx.settings.batch_records;
+        let results = Emitter::new(0, batch_records);
+        Ok(Self {
+            aggregate,
+            windows,
+            panes,
+            groups: cx.groups,
+            watermark,
+            at_hand: None,
+            results,
+            batch_records,
+        })
+    }
+
+    /// Takes records into their windows; gives those back whose window has fired.
+    fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
+        let mut late = Vec::new();
+        for Record { time, value: Keyed { hash, key, value } } in records {
+            self.at_hand = Some(hash);
+            let end = self.windows.end_of(time)?;
+            if end <= self.watermark {
+                late.push(Record::new(time, value));
+            } else {
+                self.aggregate.add(self.panes.at(end, hash, &key)?, value);
+            }
+        }
+        self.at_hand = None;
+        Ok(late)
+    }
+
+    /// Emits windows that have ended; whether it had to stop.
+    fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
+        while let Some(end) = self.panes.next_window().filter(|end| *end <= self.watermark) {
+            let start = self.windows.start_of(end);
+            for (hash, key, accumulator) in self.panes.drain(end, self.batch_records)? {
+                self.at_hand = Some(hash);
+                let value = self.aggregate.result(&accumulator);
+                self.results.push(EventTime(end.0 - 1), WindowResult { key, start, end, value });
+            }
+            if self.results.ship_full(&Origin::default(), out) {
+                return Ok(true);
+            }
+        }
+        self.results.ship(&Origin::default(), out);
+        self.at_hand = None;
+        Ok(false)
+    }
+}
+
+impl<K: Key, A: Aggregate> Operator for Running<K, A> {
+    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        let (records, origin) = batch.into_records::<Keyed<K, A::In>>();
+        let late = self.take(records).map_err(|error| OperatorError { place: self.place(), error })?;
+        out.send(1, late, origin);
+        Ok(Flow::Done)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        self.watermark = self.watermark.max(watermark);
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        let stopped = self.fire(out).map_err(|error| OperatorError { place: self.place(), error })?;
+        Ok(flow(stopped))
+    }
+
+    fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
+        self.panes.freeze(epoch)?;
+        // A barrier between slices finds windows half fired: what is late for them stays late,
+        // though the stage has not published this watermark yet.
+        Ok(Frozen { bytes: self.watermark.0.to_le_bytes().to_vec(), deferred: None })
+    }
+
+    fn place(&self) -> Place {
+        Place { key_group: self.at_hand.map(|hash| self.groups.group(hash)), origin: None }
+    }
+}

@@ -1,0 +1,153 @@
+//! Tumbling windows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pelton_operators::testing::{Harness, Taps};
+use pelton_operators::{Stream, Tumbling};
+use proptest::prelude::*;
+
+/// Records are (key, amount); windows of 10 ms.
+fn tens(input: Stream<(u8, u64)>, taps: &mut Taps) {
+    let windows = input
+        .key_by(|(key, _)| *key)
+        .window("tens", Tumbling::of(Duration::from_millis(10)))
+        .sum(|(_, amount)| *amount);
+    taps.tap("sum", &windows.out.map(|window| (window.key, window.start.0, window.end.0, window.value)));
+    taps.tap("late", &windows.late);
+}
+
+#[test]
+fn a_window_fires_once_the_watermark_reaches_its_end() {
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 5)).record(9, (1, 7)).record(10, (1, 100)).watermark(9);
+    assert_eq!(script.output(), [""; 0]);
+    script.watermark(10);
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 12)"]);
+    script.end();
+    assert_eq!(script.output(), ["sum@19 (1, 10, 20, 100)"]);
+}
+
+#[test]
+fn a_record_for_a_fired_window_is_late() {
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 5)).watermark(12).record(4, (1, 6)).record(11, (1, 7)).end();
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 5)", "late@4 (1, 6)", "sum@19 (1, 10, 20, 7)"]);
+}
+
+#[test]
+fn a_fired_window_does_not_fire_again_after_restore() {
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 5)).watermark(10).barrier();
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 5)"]);
+    script.crash().watermark(11).end();
+    assert_eq!(script.output(), [""; 0]);
+}
+
+#[test]
+fn late_before_the_crash_is_late_after_it() {
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 5)).watermark(10).barrier();
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 5)"]);
+    // The first record after the restart comes before any watermark has.
+    script.crash().record(4, (1, 6)).end();
+    assert_eq!(script.output(), ["late@4 (1, 6)"]);
+}
+
+#[test]
+fn what_came_after_the_barrier_is_forgotten_by_a_crash() {
+    let mut script = Harness::new(tens);
+    script.record(1, (1, 1)).barrier().record(2, (1, 10)).crash().record(2, (1, 20)).end();
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 21)"]);
+}
+
+#[test]
+fn a_window_of_nothing_is_a_mistake_with_its_place() {
+    let mistake = std::panic::catch_unwind(|| {
+        Harness::new(|input: Stream<(u8, u64)>, taps| {
+            let windows = input.key_by(|(key, _)| *key).window("empty", Tumbling::of(Duration::ZERO)).count();
+            taps.tap("count", &windows.out.map(|window| window.value));
+        })
+    });
+    let message = *mistake.err().unwrap().downcast::<String>().unwrap();
+    assert!(message.contains("operator `empty`") && message.contains("window.rs"), "{message}");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Record(i64, u8, u64),
+    Watermark(i64),
+    Barrier,
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0i64..60, 0u8..4, 1u64..9).prop_map(|(at, key, amount)| Step::Record(at, key, amount)),
+        2 => (0i64..60).prop_map(Step::Watermark),
+        1 => Just(Step::Barrier),
+        1 => Just(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// The slow and obvious window: a map, copied at a barrier.
+#[derive(Clone, Default)]
+struct Model {
+    open: BTreeMap<(i64, u8), u64>,
+    watermark: i64,
+}
+
+impl Model {
+    fn record(&mut self, at: i64, key: u8, amount: u64) -> Option<String> {
+        let end = (at / 10 + 1) * 10;
+        if end <= self.watermark {
+            return Some(format!("late@{at} {:?}", (key, amount)));
+        }
+        *self.open.entry((end, key)).or_default() += amount;
+        None
+    }
+
+    fn advance(&mut self, watermark: i64) -> Vec<String> {
+        self.watermark = self.watermark.max(watermark);
+        let open = self.open.split_off(&(self.watermark + 1, 0));
+        let fired = std::mem::replace(&mut self.open, open);
+        let line = |((end, key), sum)| format!("sum@{} {:?}", end - 1, (key, end - 10, end, sum));
+        fired.into_iter().map(line).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn windows_agree_with_the_model(steps in steps()) {
+        let mut script = Harness::new(tens);
+        let (mut model, mut saved) = (Model::default(), Model::default());
+        for step in steps {
+            let mut expected = Vec::new();
+            match step {
+                Step::Record(at, key, amount) => {
+                    script.record(at, (key, amount));
+                    expected.extend(model.record(at, key, amount));
+                }
+                Step::Watermark(at) if at > model.watermark => {
+                    script.watermark(at);
+                    expected = model.advance(at);
+                }
+                Step::Watermark(_) => {}
+                Step::Barrier => {
+                    script.barrier();
+                    saved = model.clone();
+                }
+                Step::Crash => {
+                    script.crash();
+                    model = saved.clone();
+                }
+            }
+            let mut found = script.output();
+            found.sort();
+            expected.sort();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
