@@ -96,7 +96,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         if let Err(problem) = windows.check() {
             graph.mistake(&name, problem, location);
         }
-        let spec = StateSpec::<A::Accumulator>::new();
+        let spec = StateSpec::<Held<A>>::new();
         let decl = spec.pane_decl::<K>(PANES);
         let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
         let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
@@ -104,7 +104,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         add.detail = windows.to_string();
         let aggregate = Arc::new(aggregate);
         let factory = move |cx: &OperatorContext<'_>| {
-            let panes = store(cx)?.panes::<K, A::Accumulator>(cx.name, PANES, &spec)?;
+            let panes = store(cx)?.panes::<K, Held<A>>(cx.name, PANES, &spec)?;
             Ok::<_, OpError>(
                 Box::new(Running::new(aggregate.clone(), windows, panes, cx)?) as Box<dyn Operator>
             )
@@ -117,10 +117,14 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     }
 }
 
+/// What a window holds of a key. State that equals its default takes no space, but a window whose
+/// records add up to the default, as to a sum of 0, has them all the same.
+type Held<A> = Option<<A as Aggregate>::Accumulator>;
+
 struct Running<K: Key, A: Aggregate> {
     aggregate: Arc<A>,
     windows: Tumbling,
-    panes: Panes<K, A::Accumulator>,
+    panes: Panes<K, Held<A>>,
     groups: KeyGroups,
     /// Windows that end up to here have fired, or are firing.
     watermark: EventTime,
@@ -133,7 +137,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     fn new(
         aggregate: Arc<A>,
         windows: Tumbling,
-        panes: Panes<K, A::Accumulator>,
+        panes: Panes<K, Held<A>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
         let mut watermark = EventTime::MIN;
@@ -164,7 +168,8 @@ impl<K: Key, A: Aggregate> Running<K, A> {
             if end <= self.watermark {
                 late.push(Record::new(time, value));
             } else {
-                self.aggregate.add(self.panes.at(end, hash, &key)?, value);
+                let held = self.panes.at(end, hash, &key)?;
+                self.aggregate.add(held.get_or_insert_default(), value);
             }
         }
         self.at_hand = None;
@@ -175,7 +180,8 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
         while let Some(end) = self.panes.next_window().filter(|end| *end <= self.watermark) {
             let start = self.windows.start_of(end);
-            for (hash, key, accumulator) in self.panes.drain(end, self.batch_records)? {
+            for (hash, key, held) in self.panes.drain(end, self.batch_records)? {
+                let Some(accumulator) = held else { continue };
                 self.at_hand = Some(hash);
                 let value = self.aggregate.result(&accumulator);
                 self.results.push(EventTime(end.0 - 1), WindowResult { key, start, end, value });

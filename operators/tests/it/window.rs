@@ -29,6 +29,13 @@ fn a_window_fires_once_the_watermark_reaches_its_end() {
 }
 
 #[test]
+fn a_sum_of_nothing_is_a_result() {
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 0)).end();
+    assert_eq!(script.output(), ["sum@9 (1, 0, 10, 0)"]);
+}
+
+#[test]
 fn a_record_for_a_fired_window_is_late() {
     let mut script = Harness::new(tens);
     script.record(3, (1, 5)).watermark(12).record(4, (1, 6)).record(11, (1, 7)).end();
