@@ -115,6 +115,129 @@ pub enum StateError {
         /// The state.
         state: String,
     },
+    /// A table is used that its operator has not declared.
+    #[error(
+        "operator `{operator}` uses the table `{table}` without declaring it; it declares {declared}: declare each table before the graph is built, so that checkpoints can be checked against it"
+    )]
+    UndeclaredTable {
+        /// The operator.
+        operator: String,
+        /// The table.
+        table: &'static str,
+        /// What it declares instead.
+        declared: String,
+    },
+    /// A table is used with other types than it was declared with.
+    #[error(
+        "operator `{operator}` uses the table `{table}` as {used}, but declares it as {declared}: give the two tables different names"
+    )]
+    TableTypes {
+        /// The operator.
+        operator: String,
+        /// The table.
+        table: &'static str,
+        /// Its types where it is used.
+        used: &'static str,
+        /// Its types where it is declared.
+        declared: &'static str,
+    },
+    /// A state that the job's name table does not know.
+    #[error(
+        "state `{state}` of operator `{operator}` has no number: it is not among the states that the operator's node declares in the graph"
+    )]
+    UndeclaredState {
+        /// The operator.
+        operator: String,
+        /// The state.
+        state: String,
+    },
+    /// A key or value that cannot be written, or bytes that cannot be read.
+    #[error("cannot {action} a {what} of state `{state}` of operator `{operator}`: {problem}")]
+    Codec {
+        /// `write` or `read`.
+        action: &'static str,
+        /// `key` or `value`.
+        what: &'static str,
+        /// The operator.
+        operator: String,
+        /// The state.
+        state: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A row of another schema version than the state can read.
+    #[error(
+        "state `{state}` of operator `{operator}` has a row of schema version {found}, and reads version {reads}: give its spec an `upgrade` that reads version {found}"
+    )]
+    SchemaVersion {
+        /// The operator.
+        operator: String,
+        /// The state.
+        state: String,
+        /// The row's version.
+        found: u16,
+        /// The version that the state declares.
+        reads: u16,
+    },
+    /// A type whose shape cannot be found out by driving its `Deserialize`.
+    #[error(
+        "the shape of `{type_name}` cannot be found out ({reason}): state its schema version, and raise that whenever the type changes"
+    )]
+    Untraceable {
+        /// The type.
+        type_name: &'static str,
+        /// What kept it from being traced.
+        reason: String,
+    },
+    /// The local database failed.
+    #[error("cannot {action} the local state in `{path}`: {problem}")]
+    Database {
+        /// What was tried.
+        action: &'static str,
+        /// Its directory or file.
+        path: String,
+        /// What the database said.
+        problem: String,
+    },
+    /// A checkpoint of another backend.
+    #[error(
+        "the checkpoint holds keyed state of the backend {found:?}, and the job is to run with {asked:?}: run it with --backend {} once more; a backend is changed by a savepoint", name_of(*found)
+    )]
+    OtherBackend {
+        /// Who wrote it.
+        found: crate::files::Backend,
+        /// Who is to read it.
+        asked: crate::files::Backend,
+    },
+    /// A backend that this build does not have.
+    #[error(
+        "this program is built without RocksDB: build it with the feature `rocksdb`, or run with --backend memory"
+    )]
+    NoRocksDb,
+    /// The checkpoint does not hold all key groups of this worker.
+    #[error(
+        "the checkpoint of epoch {epoch} holds nothing for key group {group}: one of its parts is missing; start from another checkpoint"
+    )]
+    MissingGroups {
+        /// The checkpoint's epoch.
+        epoch: u64,
+        /// The first group that is missing.
+        group: u16,
+    },
+    /// The thread that writes state has failed before.
+    #[error("keyed state is not written any more: {reason}")]
+    WriterStopped {
+        /// The first failure, or how the thread ended.
+        reason: String,
+    },
+}
+
+/// As `--backend` takes it.
+fn name_of(backend: crate::files::Backend) -> &'static str {
+    match backend {
+        crate::files::Backend::Memory => "memory",
+        crate::files::Backend::RocksDb => "rocksdb",
+    }
 }
 
 impl StateError {
