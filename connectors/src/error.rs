@@ -167,6 +167,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A stream knows a later generation of the sink than the one that wants to write.
+    #[error(
+        "the stream {address} was last written by generation {current} of sink `{operator}` of job `{job}`, and this is generation {generation}: either a newer run has taken over, or this one was started without the job's checkpoints; stop it, or resume from them, or write to another stream"
+    )]
+    LaterGeneration {
+        /// The stream.
+        address: crate::LogAddress,
+        /// The job.
+        job: String,
+        /// The sink.
+        operator: String,
+        /// The generation of this run.
+        generation: u64,
+        /// The one that the stream knows.
+        current: u64,
+    },
     /// The shard log refused. Its message holds its cause.
     #[error("{0}")]
     Log(pelton_streams::Error),

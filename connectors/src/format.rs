@@ -34,7 +34,7 @@ pub trait Encode<T>: Clone + Send + Sync + 'static {
 /// One JSON value, without line breaks.
 ///
 /// Of `serde_json`, `sonic-rs` and `simd-json`, the first is fastest at parsing small objects into
-/// structs, and needs no `unsafe` beyond its own few lines (`docs/decisions/json-parser.md`).
+/// structs, and needs no `unsafe` beyond its own few lines (`docs/decisions/0004-serde-json-reads-records.md`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 

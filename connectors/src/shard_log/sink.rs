@@ -14,7 +14,7 @@ use super::address::LogAddress;
 use super::commit::LogCommitter;
 use super::committable;
 use super::keys::{KeyOf, Keys};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Encode;
 use crate::names::escaped;
 
@@ -59,7 +59,8 @@ impl<T: Data, F: Encode<T>> LogSink<T, F> {
         self
     }
 
-    fn connect(&self, cx: &SinkContext, member: &str) -> Result<Connection> {
+    /// A connection, and a first transactional writer: it fences earlier generations.
+    fn connect(&self, cx: &SinkContext, member: &str) -> Result<(Connection, TransactionalWriter)> {
         let options = if self.create_shards.is_some() { Options::create() } else { Options::default() };
         let log = pelton_streams::ShardLog::open(self.address.directory(), &options)?;
         let stream = self.address.stream();
@@ -70,13 +71,18 @@ impl<T: Data, F: Encode<T>> LogSink<T, F> {
             }
         }
         let writer = log.writer(stream)?;
-        Ok(Connection {
-            log,
-            writer,
-            family: family(cx),
-            member: member.to_owned(),
-            generation: cx.generation,
-        })
+        let (family, member, generation) = (family(cx), member.to_owned(), cx.generation);
+        let connection = Connection { log, writer, family, member, generation };
+        match connection.transactional() {
+            Err(Error::Log(pelton_streams::Error::Fenced { current, .. })) => Err(Error::LaterGeneration {
+                address: self.address.clone(),
+                job: cx.job.clone(),
+                operator: cx.operator.clone(),
+                generation,
+                current,
+            }),
+            first => Ok((connection, first?)),
+        }
     }
 }
 
@@ -98,10 +104,8 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
         worker: usize,
         _workers: usize,
     ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        let connection = self.connect(cx, &format!("worker-{worker}"))?;
-        let description =
-            connection.log.describe_stream(self.address.stream()).map_err(crate::Error::from)?;
-        let first = connection.transactional()?;
+        let (connection, first) = self.connect(cx, &format!("worker-{worker}"))?;
+        let description = connection.log.describe_stream(self.address.stream()).map_err(Error::from)?;
         Ok(Box::new(Writer {
             keys: Keys::new(self.key.clone(), &description, worker),
             format: self.format.clone(),
@@ -116,8 +120,8 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
     }
 
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        let connection = self.connect(cx, "committer")?;
-        Ok(Some(Box::new(LogCommitter { writer: connection.transactional()?, _log: connection.log })))
+        let (connection, writer) = self.connect(cx, "committer")?;
+        Ok(Some(Box::new(LogCommitter { writer, _log: connection.log })))
     }
 
     fn describe(&self) -> String {
@@ -211,8 +215,8 @@ impl<T: Data, F: Encode<T>> SinkWriter for Writer<T, F> {
                 Some(transaction) => transaction,
                 None => begin(&connection, &idle, epoch.0)?,
             };
-            writer.write(batch).map_err(crate::Error::from)?;
-            let prepared = writer.prepare(label).map_err(crate::Error::from)?;
+            writer.write(batch).map_err(Error::from)?;
+            let prepared = writer.prepare(label).map_err(Error::from)?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
             Ok(Some(committable::encode(prepared)))
         })))

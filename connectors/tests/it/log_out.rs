@@ -109,6 +109,13 @@ fn a_writer_of_an_earlier_generation_is_fenced() {
     assert!(messages(old_committer.commit(std::slice::from_ref(&listed))).contains("is fenced"));
     assert!(messages(committer.commit(&[unlisted])).contains("was aborted and cannot be committed"));
     assert_eq!(records_of(&address), ["a"]);
+    // One that comes late is told at once, and what may be the reason.
+    let message = messages(sink.writer(&context(1), 1, 2));
+    assert!(
+        message
+            .contains("last written by generation 2 of sink `out` of job `a job`, and this is generation 1")
+    );
+    assert!(messages(sink.committer(&context(1))).contains("resume from them, or write to another stream"));
 }
 
 #[test]

@@ -129,5 +129,5 @@ pub fn check_script(
     }
     let mut seen = visible();
     seen.sort();
-    assert_eq!(seen.join(" "), expected, "after `{script}`");
+    assert_eq!(seen.join(" "), expected, "in {} after `{script}`", sink.describe());
 }
