@@ -1,5 +1,6 @@
-//! How fast the sources are by themselves: records a second on one thread, from the generator, from
-//! JSON lines in a file, and from JSON and bincode in the shard log.
+//! How fast the sources are by themselves, on one thread: the generator, JSON lines in a file, JSON and
+//! bincode in the shard log. Beside the time that passed stands the time that the thread had a processor,
+//! which says more on a machine that has other work.
 //!
 //! `cargo run --release -p pelton-connectors --example connector_speed -- 2000000`
 
@@ -38,7 +39,7 @@ fn payment(index: u64) -> Payment {
 
 /// Reads all splits of `source` one after the other, as a worker does, and prints how fast.
 fn measure<S: Source>(name: &str, source: &S) -> OpResult {
-    let start_us = SystemClock.now_us();
+    let (start_us, start_cpu_us) = (SystemClock.now_us(), thread_cpu_us()?);
     let mut records = 0;
     for split in source.enumerator()?.discover()? {
         let cx = ReaderContext { waker: Waker::noop(), worker: 0 };
@@ -48,9 +49,20 @@ fn measure<S: Source>(name: &str, source: &S) -> OpResult {
             records += std::hint::black_box(std::mem::take(&mut fetched)).values.len();
         }
     }
-    let seconds = (SystemClock.now_us() - start_us) as f64 / 1e6;
-    let rate = records as f64 / seconds / 1e6;
-    Ok(writeln!(std::io::stdout(), "{name:<28} {records:>10} records {seconds:>7.2} s {rate:>8.2} M/s")?)
+    let wall_s = (SystemClock.now_us() - start_us) as f64 / 1e6;
+    let cpu_ns = (thread_cpu_us()? - start_cpu_us) * 1e3 / records as f64;
+    let rate = records as f64 / wall_s / 1e6;
+    Ok(writeln!(
+        std::io::stdout(),
+        "{name:<22} {records:>10} records {rate:>8.2} M/s, {cpu_ns:>6.1} ns each"
+    )?)
+}
+
+/// How long this thread has run, by the kernel's accounts.
+fn thread_cpu_us() -> OpResult<f64> {
+    let accounts = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let on_processor_ns: f64 = accounts.split(' ').next().unwrap_or_default().parse()?;
+    Ok(on_processor_ns / 1e3)
 }
 
 fn main() -> OpResult {
