@@ -119,6 +119,10 @@ impl Epochs {
 
     /// Takes an acknowledgement of keyed state; one of an epoch that is done with is late.
     pub fn keyed_acked(&mut self, ack: KeyedAck) {
+        if self.keyed_acks == 0 {
+            // States without rows are acknowledged too, and leave nothing.
+            return;
+        }
         if let Some(ended) = self.find(ack.epoch) {
             ended.keyed.insert(ack.worker, Some(ack));
         }

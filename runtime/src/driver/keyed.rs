@@ -15,11 +15,11 @@ use pelton_dataflow::time::Epoch;
 use pelton_dataflow::watermarks::WatermarkBoard;
 use pelton_state::checkpoint::names::NameTable;
 use pelton_state::checkpoint::store::CheckpointStore;
-use pelton_state::files::KeyedAck;
+use pelton_state::{Backend, KeyedAck, StateError, StateStore, StoreOptions};
 
 use super::JobContext;
 use super::recovery::Start;
-use super::worker::{Outfit, Upkeep};
+use super::worker::Outfit;
 use crate::coordinator::Event;
 use crate::settings::JobSettings;
 
@@ -76,7 +76,8 @@ impl Outfitter {
     /// Fits out `worker`. Runs on its thread.
     pub fn fit_out(&self, worker: usize) -> Result<Outfit, String> {
         let mut resources = Resources::default();
-        let store = if self.is_keyed { Some(self.open_store(worker, &mut resources)?) } else { None };
+        let store = self.open_store(worker)?;
+        resources.insert(store.clone());
         let env = WorkerEnv {
             worker,
             workers: self.settings.workers,
@@ -97,8 +98,35 @@ impl Outfitter {
         Ok(Outfit { env, store })
     }
 
-    fn open_store(&self, _worker: usize, _resources: &mut Resources) -> Result<Box<dyn Upkeep>, String> {
-        let _ = (&self.state_dir, &self.checkpoints, &self.names, &self.keyed, &self.events);
-        Err("keyed state is not connected".to_owned())
+    /// Opens the store of `worker`. A job that declares no state gets one in memory: its operators
+    /// may still register states of no size, which have no rows.
+    fn open_store(&self, worker: usize) -> Result<StateStore, String> {
+        let events = self.events.clone();
+        let on_ack = move |acked: Result<KeyedAck, StateError>| {
+            // After a failure the store acknowledges nothing more: only a restart helps.
+            let event = match acked {
+                Ok(ack) => Event::KeyedAcked(ack),
+                Err(error) => {
+                    Event::Failed { message: format!("the state of worker {worker} failed: {error}") }
+                }
+            };
+            // A driver that has gone does not need it.
+            let _ = events.send(event);
+        };
+        let options = StoreOptions {
+            backend: if self.is_keyed { self.settings.backend } else { Backend::Memory },
+            dir: self.state_dir.join(format!("w{worker:04}")),
+            worker,
+            workers: self.settings.workers,
+            groups: self.settings.groups(),
+            generation: self.generation,
+            memory_bytes: self.settings.state_memory_mib * 1024 * 1024 / self.settings.workers,
+            checkpoints: self.checkpoints.clone(),
+            restored: self.keyed.clone(),
+            ids: self.names.clone(),
+            on_ack: Box::new(on_ack),
+        };
+        StateStore::open(options)
+            .map_err(|error| format!("cannot open the state of worker {worker}: {error}"))
     }
 }

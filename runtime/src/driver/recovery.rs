@@ -10,7 +10,8 @@ use pelton_state::checkpoint::log::{Begun, ManifestLog, StartFrom};
 use pelton_state::checkpoint::manifest::{Manifest, SourcePart};
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::files::KeyedAck;
-use tracing::{info, warn};
+use pelton_state::schema;
+use tracing::{debug, info, warn};
 
 use super::JobContext;
 use super::checkpoints::{Committers, recover_sinks};
@@ -58,6 +59,7 @@ pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
     let mut listed = Vec::new();
     if let Some((sequence, manifest)) = base {
         check(job, sequence, &manifest)?;
+        check_states(job, sequence, &manifest)?;
         info!(job = job.id, generation, sequence, epoch = manifest.epoch.0, "restoring a checkpoint");
         start.first_epoch = manifest.epoch.next();
         start.restored = restored(&manifest);
@@ -123,6 +125,31 @@ fn check(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), Job
         );
     }
     check_connectors(job, sequence, manifest)
+}
+
+/// Compares the states of the checkpoint with those of the graph.
+fn check_states(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+    let nodes = job.graph.nodes().iter();
+    let declared = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
+    let report = schema::compare(&manifest.names, declared);
+    if report.has_changed() {
+        return incompatible(
+            sequence,
+            format!(
+                "the type of a state is not what it was; give it a new version with an upgrade, or another name:\n{report}"
+            ),
+        );
+    }
+    if report.has_missing() && !job.settings.allow_dropped_state {
+        return incompatible(
+            sequence,
+            format!(
+                "it holds state that no operator of this graph claims; give the operator its old name, or allow the drop (`allow_dropped_state`):\n{report}"
+            ),
+        );
+    }
+    debug!(job = job.id, sequence, %report, "states compared");
+    Ok(())
 }
 
 /// What a source or sink left must find its owner: positions and output would be lost else.

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use pelton_dataflow::env::{Control, WorkerEnv};
 use pelton_dataflow::graph::Graph;
-use pelton_dataflow::lower::lower;
+use pelton_dataflow::lower::{lower, new_worker};
+use pelton_state::StateStore;
+use timely::CommunicationConfig;
 use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::worker::Worker;
-use timely::{CommunicationConfig, WorkerConfig};
 
 use super::keyed::Outfitter;
 use crate::coordinator::Event;
@@ -23,14 +24,6 @@ use crate::error::JobError;
 
 /// The longest that a worker sleeps without being woken: the state store's upkeep waits so long.
 const LONGEST_PARK: Duration = Duration::from_millis(10);
-
-/// What the state store of a worker asks of its loop.
-pub trait Upkeep {
-    /// Does a slice of what waits to be done; whether the worker shall take no input for now.
-    fn upkeep(&self) -> bool;
-    /// Ends its threads. Afterwards nothing of it runs any more.
-    fn close(self: Box<Self>) -> Result<(), String>;
-}
 
 /// What a worker runs with.
 pub struct Crew {
@@ -46,8 +39,8 @@ pub struct Crew {
 pub struct Outfit {
     /// What stages are built with.
     pub env: WorkerEnv,
-    /// The state store, if the graph keeps state.
-    pub store: Option<Box<dyn Upkeep>>,
+    /// The state store.
+    pub store: StateStore,
 }
 
 /// Starts `workers` threads, which timely calls `timely:work-0` and so on.
@@ -72,7 +65,7 @@ pub fn start(
 fn work(allocator: Allocator, crew: &Crew, outfitter: &Outfitter) {
     let index = allocator.index();
     let run = AssertUnwindSafe(|| {
-        let mut worker = Worker::new(WorkerConfig::default(), allocator, None);
+        let mut worker = new_worker(allocator);
         let result = build_and_step(index, &mut worker, crew, outfitter);
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
@@ -82,9 +75,9 @@ fn work(allocator: Allocator, crew: &Crew, outfitter: &Outfitter) {
     let event = match catch_unwind(run) {
         Ok(Ok(store)) => {
             // The dataflow is gone, and with it all other handles on the store.
-            match store.map_or(Ok(()), Upkeep::close) {
+            match store.close() {
                 Ok(()) => return,
-                Err(message) => Event::Failed { message },
+                Err(error) => Event::Failed { message: error.to_string() },
             }
         }
         Ok(Err(message)) => Event::Failed { message },
@@ -98,7 +91,7 @@ fn build_and_step(
     worker: &mut Worker,
     crew: &Crew,
     outfitter: &Outfitter,
-) -> Result<Option<Box<dyn Upkeep>>, String> {
+) -> Result<StateStore, String> {
     let Outfit { env, store } = outfitter.fit_out(index)?;
     let env = Rc::new(env);
     // Building calls user code too, which may panic.
@@ -114,9 +107,8 @@ fn build_and_step(
     let _ = crew.events.send(Event::WorkerReady { worker: index });
     while !crew.control.is_stopped() {
         worker.step_or_park(Some(LONGEST_PARK));
-        if let Some(store) = &store {
-            env.paused.set(store.upkeep());
-        }
+        store.maintain();
+        env.paused.set(store.needs_pause());
     }
     Ok(store)
 }
