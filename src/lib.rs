@@ -1,39 +1,69 @@
 //! Pelton: a stream processor with exactly-once keyed state, and the shard log it reads from.
 //!
-//! Jobs need [`prelude`] and [`cli::main`]:
+//! A job is a function that wires sources, operators and sinks; [`cli::main`] makes a program of it
+//! that runs it with checkpoints, recovers it, and shows it. The same graph can be run in a test:
 //!
-//! ```no_run
+//! ```
 //! use pelton::prelude::*;
+//! use pelton::testing::{Collect, Values, run_to_end};
 //!
-//! fn evens(job: &mut Job, (): &()) -> pelton::Result {
-//!     let numbers = job.source("numbers", Generator::new(1_000_000, |n| n)).watermarks(Watermarks::none());
-//!     numbers.filter(|n| n % 2 == 0).sink("evens", Stdout::json());
+//! fn main() -> pelton::Result<()> {
+//!     let mut job = Job::new();
+//!     let (sink, squares) = Collect::new();
+//!     job.source("numbers", Values::new(1..=4u64))
+//!         .watermarks(Watermarks::none())
+//!         .map(|n| n * n)
+//!         .filter(|n| n % 2 == 0)
+//!         .sink("squares", sink);
+//!     run_to_end(&job.finish()?, Default::default())?;
+//!     assert_eq!(squares.committed(), [4, 16]);
 //!     Ok(())
-//! }
-//!
-//! fn main() -> std::process::ExitCode {
-//!     pelton::cli::main(evens)
 //! }
 //! ```
 //!
-//! The crates behind it, from the outside in:
-//! * [`cli`]: the command line of every job, and the `pelton` binary;
-//! * [`connectors`]: sources and sinks; [`streams`]: the shard log, which stands alone;
-//! * [`operators`]: streams and what can be done with them; [`testing`]: operators on a script;
-//! * [`runtime`]: what makes a graph into a running job that survives failures;
-//! * [`state`]: keyed state, checkpoints and the manifest log;
-//! * [`dataflow`]: the graph, the contracts, and the lowering onto timely.
-//!
-//! `ARCHITECTURE.md` shows where a record goes through them.
+//! In reading order:
+//! * [`prelude`]: what a job needs; [`Error`] and its [`Remedy`]: what a job's function gives back;
+//! * [`operators`]: streams and what can be done with them; [`state`]: what keyed operators keep;
+//! * [`connectors`]: sources and sinks; [`streams`]: the shard log itself;
+//! * [`cli`]: the command line of a job; [`runtime`]: running a job from a program of one's own;
+//! * [`dataflow`]: records, event times, the graph, and the contracts of operators and connectors;
+//! * [`testing`]: running a graph or an operator in one thread.
 
-pub mod prelude;
-
-pub use pelton_cli as cli;
 pub use pelton_cli::{Error, Remedy, Result};
+
+/// The command line of every job: [`cli::main`] reads it, builds the graph and runs it.
+pub mod cli {
+    pub use pelton_cli::main;
+}
+
+/// What a job needs: `use pelton::prelude::*;`.
+pub mod prelude {
+    pub use std::process::ExitCode;
+    pub use std::time::Duration;
+
+    pub use pelton_connectors::{Discard, Files, Generator, LogAddress, ShardLog, Stdout, Values};
+    pub use pelton_dataflow::error::{OpError, OpResult};
+    pub use pelton_dataflow::source::Rejected;
+    pub use pelton_dataflow::time::EventTime;
+    pub use pelton_operators::{
+        Aggregate, Context, Declare, Job, KeyedProcess, KeyedStream, NoSide, Process, ProcessContext, Stream,
+        Tumbling, Watermarks, WindowResult,
+    };
+    pub use pelton_state::{ListTable, MapTable, State, StateMut};
+    pub use serde::{Deserialize, Serialize};
+}
+
+/// Running graphs and operators in one thread, without files, threads or sleeping.
+pub mod testing {
+    pub use pelton_connectors::{Collect, Collected, Values};
+    pub use pelton_dataflow::clock::ManualClock;
+    pub use pelton_dataflow::testing::{RunError, run_to_end, run_with};
+    pub use pelton_operators::testing::run_stateless;
+}
+
 pub use pelton_connectors as connectors;
 pub use pelton_dataflow as dataflow;
 pub use pelton_operators as operators;
-pub use pelton_operators::testing;
 pub use pelton_runtime as runtime;
 pub use pelton_state as state;
 pub use pelton_streams as streams;

@@ -1,0 +1,101 @@
+//! `run`: a job on the terminal, from its start to its exit code.
+//!
+//! Owns who shows the job while it runs, and the report. What is shown is in `status_line` and
+//! `summary`.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pelton_dataflow::clock::{Clock, SystemClock};
+use pelton_dataflow::graph::Graph;
+use pelton_runtime::job::Watcher;
+use pelton_runtime::signals::stop_on_signals;
+use pelton_runtime::{Job, JobReport, JobSettings, JobSpec};
+
+use crate::error::{Error, Result};
+use crate::options::{DisplayFlags, StatusFlag};
+use crate::{console, status_line, summary};
+
+/// How often the line on a terminal changes: as often as it can be read.
+const LINE_EVERY: Duration = Duration::from_millis(250);
+/// How often a line is written where lines stay, for instance into a file.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs `graph` until it ends, is stopped, or fails for good.
+pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
+    console::start_log(&["pelton"]);
+    let job = Job::start(JobSpec::new(id, graph, settings))?;
+    stop_on_signals(job.stopper())?;
+    let display = Display::start(job.watcher(), flags.status);
+    let ended = job.wait();
+    drop(display);
+    let report = ended?;
+    if flags.status != StatusFlag::Off {
+        console::say(&summary::summary(&report));
+    }
+    if let Some(path) = &flags.report {
+        write_report(&report, path)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_report(report: &JobReport, path: &Path) -> Result {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    if path == Path::new("-") {
+        return Ok(std::io::stdout().lock().write_all(&text)?);
+    }
+    std::fs::write(path, text).map_err(|error| {
+        Error::configuration(format!("cannot write the report to {}: {error}", path.display()))
+    })
+}
+
+/// Shows a job while it runs, on a thread of its own. Its drop takes the line away.
+struct Display {
+    is_over: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Display {
+    fn start(watcher: Watcher, flag: StatusFlag) -> Self {
+        let is_over = Arc::<(Mutex<bool>, Condvar)>::default();
+        let updates = flag == StatusFlag::Auto && console::is_terminal();
+        let show = {
+            let is_over = is_over.clone();
+            move || {
+                while !waited(&is_over, if updates { LINE_EVERY } else { PLAIN_EVERY }) {
+                    let line = status_line::line(&watcher.status(), SystemClock.now_ms());
+                    if updates { console::set_status_line(&line) } else { console::say(&line) }
+                }
+            }
+        };
+        let is_shown = flag != StatusFlag::Off;
+        // A job runs as well without being watched.
+        let thread =
+            is_shown.then(|| std::thread::Builder::new().name("pelton-status".to_owned()).spawn(show));
+        Self { is_over, thread: thread.and_then(std::io::Result::ok) }
+    }
+}
+
+/// Waits for the next line; `true` if there is none, because the job is over.
+fn waited(is_over: &(Mutex<bool>, Condvar), time: Duration) -> bool {
+    let guard = is_over.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = is_over.1.wait_timeout_while(guard, time, |is_over| !*is_over);
+    *waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        *self.is_over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.is_over.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It only formats text; if it panicked, it has said so.
+            let _ = thread.join();
+        }
+        console::set_status_line("");
+    }
+}

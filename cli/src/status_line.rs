@@ -1,0 +1,153 @@
+//! The status line: a running job in one line of text.
+//!
+//! Pure: from a status and a time to text. When and where it is shown is for `run`.
+
+use pelton_runtime::JobStatus;
+use pelton_runtime::status::{OperatorStatus, Phase};
+
+use crate::units;
+
+/// A watermark further behind than this says when its events were, not how far behind it is: the
+/// job reads history.
+const LONGEST_LAG_MS: i64 = 24 * 3_600_000;
+
+/// `fraud: 1.21 M/s, 5,000,000 in | lag 1.2 s | checkpoint 14, 0.8 s ago, 45 ms | alerts 1,234`.
+pub(crate) fn line(status: &JobStatus, now_ms: i64) -> String {
+    let mut parts = vec![format!("{}: {}", status.job, progress(status))];
+    parts.extend(watermark(status, now_ms));
+    parts.extend(checkpoint(status, now_ms));
+    let sinks = status.operators.iter().filter(|operator| operator.is_sink);
+    parts.extend(sinks.map(|sink| format!("{} {}", sink.name, units::count(sink.records_in))));
+    if status.restarts > 0 {
+        parts.push(units::plural(status.restarts.into(), "restart"));
+    }
+    parts.join(" | ")
+}
+
+fn progress(status: &JobStatus) -> String {
+    let sources = || status.operators.iter().filter(|operator| operator.is_source);
+    let records = units::count(sources().map(|source| source.records_out).sum());
+    match status.phase {
+        Phase::Starting => "starting".to_owned(),
+        Phase::Running => {
+            format!("{}, {records} in", units::rate(sources().map(|source| source.out_per_s).sum()))
+        }
+        Phase::Stopping => format!("stopping, {records} in"),
+        Phase::Restarting => {
+            let why = status.last_failure.as_deref().unwrap_or("a failure");
+            format!("restarting after: {why}")
+        }
+        Phase::Over => format!("over, {records} in"),
+    }
+}
+
+/// The watermark furthest behind: what windows and timers wait for.
+fn watermark(status: &JobStatus, now_ms: i64) -> Option<String> {
+    let watermark_ms = status.operators.iter().filter_map(|operator| operator.watermark_ms).min()?;
+    let lag_ms = now_ms.saturating_sub(watermark_ms);
+    Some(if lag_ms < LONGEST_LAG_MS {
+        format!("lag {}", units::millis(u64::try_from(lag_ms).unwrap_or(0)))
+    } else {
+        format!("watermark {}", units::time(watermark_ms))
+    })
+}
+
+fn checkpoint(status: &JobStatus, now_ms: i64) -> Option<String> {
+    let last = status.last_checkpoint.as_ref()?;
+    let ago_ms = now_ms.saturating_sub(last.started_ms.saturating_add(last.duration_ms));
+    let duration = |ms: i64| units::millis(u64::try_from(ms).unwrap_or(0));
+    Some(format!(
+        "checkpoint {}, {} ago, took {}",
+        last.sequence,
+        duration(ago_ms),
+        duration(last.duration_ms)
+    ))
+}
+
+/// What a source or sink is called and has handled.
+pub(crate) fn handled(operator: &OperatorStatus) -> u64 {
+    if operator.is_source { operator.records_out } else { operator.records_in }
+}
+
+#[cfg(test)]
+mod tests {
+    use pelton_dataflow::time::Epoch;
+    use pelton_runtime::coordinator::CheckpointTaken;
+
+    use super::*;
+
+    fn operator(name: &str, is_source: bool, records: u64) -> OperatorStatus {
+        OperatorStatus {
+            name: name.to_owned(),
+            kind: if is_source { "source" } else { "sink" },
+            is_source,
+            is_sink: !is_source,
+            records_in: if is_source { 0 } else { records },
+            records_out: if is_source { records } else { 0 },
+            ports: Vec::new(),
+            in_per_s: 0.0,
+            out_per_s: if is_source { 1_210_000.0 } else { 0.0 },
+            watermark_ms: None,
+            has_ended: false,
+            busy_ns: 0,
+            backpressured_ns: 0,
+            idle_ns: 0,
+            processed: None,
+            committed: None,
+        }
+    }
+
+    fn status() -> JobStatus {
+        JobStatus {
+            job: "fraud".to_owned(),
+            phase: Phase::Running,
+            generation: 1,
+            restarts: 0,
+            operators: vec![operator("payments", true, 5_000_000), operator("alerts", false, 1_234)],
+            checkpoints_completed: 0,
+            checkpoints_abandoned: 0,
+            last_checkpoint: None,
+            last_failure: None,
+        }
+    }
+
+    #[test]
+    fn a_running_job_in_one_line() {
+        let mut status = status();
+        assert_eq!(line(&status, 0), "fraud: 1.21 M/s, 5,000,000 in | alerts 1,234");
+
+        status.operators[0].watermark_ms = Some(98_800);
+        status.operators[1].watermark_ms = Some(99_500);
+        status.last_checkpoint = Some(CheckpointTaken {
+            epoch: Epoch(13),
+            sequence: 14,
+            started_ms: 99_000,
+            duration_ms: 45,
+            bytes: 0,
+            new_bytes: 0,
+            alignment_us: 0,
+            is_final: false,
+        });
+        status.restarts = 1;
+        assert_eq!(
+            line(&status, 100_000),
+            "fraud: 1.21 M/s, 5,000,000 in | lag 1.20 s | checkpoint 14, 955 ms ago, took 45 ms | alerts 1,234 | 1 restart"
+        );
+    }
+
+    #[test]
+    fn history_shows_its_own_time() {
+        let mut status = status();
+        status.operators[0].watermark_ms = Some(0);
+        let line = line(&status, 1_769_860_800_000);
+        assert!(line.contains("| watermark 1970-01-01T00:00:00.000Z |"), "{line}");
+    }
+
+    #[test]
+    fn a_restart_says_what_failed() {
+        let mut status = status();
+        status.phase = Phase::Restarting;
+        status.last_failure = Some("operator `parse` panicked".to_owned());
+        assert!(line(&status, 0).starts_with("fraud: restarting after: operator `parse` panicked"));
+    }
+}
