@@ -7,6 +7,7 @@
 //! counts in timely's frontier.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::time::Duration;
 
 use timely::communication::Pull;
@@ -86,6 +87,9 @@ impl Inputs {
 
     fn run(&mut self, core: &mut Core, meet: Option<Moment>, deadline_ns: u64) -> Result<Turn, Failure> {
         let mut worked = false;
+        // Time has its chance once a turn before the batches do: under a load that never lets up
+        // there is always one more batch.
+        let mut time_is_due = (true, true);
         loop {
             let passed = meet.is_some_and(|meet| meet.epoch > core.epoch);
             let aligned = passed && self.ready.is_empty();
@@ -103,14 +107,18 @@ impl Inputs {
             if turn == Turn::Blocked || aligned || !core.finish_watermark() {
                 return Ok(Turn::Blocked);
             }
-            if self.next_batch(core)
-                || core.begin_processing_time()
-                || core.begin_watermark(self.watermark(meet))
-            {
-                worked = true;
-                continue;
+            if core.lingered() && !core.flush() {
+                return Ok(Turn::Blocked);
             }
-            return Ok(self.rest(core, worked));
+            let began = (take(&mut time_is_due.0) && core.begin_watermark(self.watermark(meet)))
+                || (take(&mut time_is_due.1) && core.begin_processing_time())
+                || self.next_batch(core)
+                || core.begin_processing_time()
+                || core.begin_watermark(self.watermark(meet));
+            if !began {
+                return Ok(self.rest(core, worked));
+            }
+            worked = true;
         }
     }
 
@@ -132,17 +140,17 @@ impl Inputs {
     fn freeze(&mut self, core: &mut Core) -> Result<bool, Failure> {
         let now = monotonic_ns();
         let alignment_us = self.next_epoch_since.map_or(0, |since| now.saturating_sub(since) / 1_000);
-        if !core.try_freeze(None, alignment_us)? {
+        if !core.can_end_epoch() {
             return Ok(false);
         }
-        self.next_epoch_since = None;
-        debug_assert!(
-            self.stash.iter().all(|arrived| arrived.moment.epoch == core.epoch),
-            "more than two epochs were open at epoch {}: {:?}",
-            core.epoch,
-            self.stash.iter().map(|arrived| arrived.moment).collect::<Vec<_>>()
-        );
-        self.ready.append(&mut self.stash);
+        core.end_epoch(None, alignment_us)?;
+        // A checkpoint that is abandoned before it is aligned leaves more than two epochs open.
+        let (of_epoch, later) = take(&mut self.stash)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|arrived| arrived.moment.epoch == core.epoch);
+        self.next_epoch_since = (!later.is_empty()).then_some(now);
+        self.ready.extend(of_epoch);
+        self.stash = later;
         Ok(true)
     }
 
@@ -174,7 +182,7 @@ impl Inputs {
             let InChannel { handle, check, .. } = channel;
             handle.for_each(|capability, parcel| {
                 let moment = *capability.stamp().expect_singleton();
-                let Parcel { from, batch, .. } = std::mem::take(parcel);
+                let Parcel { from, batch, .. } = take(parcel);
                 let Some(batch) = batch else { return };
                 check.arrived(from, moment);
                 debug_assert!(

@@ -20,22 +20,37 @@ pub struct SourceHead {
     seen: Option<u64>,
     target: Epoch,
     has_ended: bool,
-    published_ns: u64,
+    /// When it last said what event time it is, in monotonic nanoseconds.
+    published_ns: Option<u64>,
+    /// Something was read since.
+    has_news: bool,
 }
 
 impl SourceHead {
     /// The head of the source `node`.
     pub fn new(node: NodeId, name: String, source: Box<dyn SourceOperator>, first_epoch: Epoch) -> Self {
-        Self { node, name, source, seen: None, target: first_epoch, has_ended: false, published_ns: 0 }
+        Self {
+            node,
+            name,
+            source,
+            seen: None,
+            target: first_epoch,
+            has_ended: false,
+            published_ns: None,
+            has_news: false,
+        }
     }
 
     /// One turn of the stage.
     pub fn turn(&mut self, core: &mut Core, deadline_ns: u64) -> Result<Turn, Failure> {
         self.read_control(core)?;
+        let mut timers_are_due = true;
         loop {
             let barrier = self.target > core.epoch;
             let turn = core.work(deadline_ns, barrier)?;
-            if barrier && core.try_freeze(Some((self.node, self.source.snapshot())), 0)? {
+            if barrier && core.can_end_epoch() {
+                let splits = self.call(core.env.worker, |source| Ok(source.snapshot()))?;
+                core.end_epoch(Some((self.node, splits)), 0)?;
                 continue;
             }
             if turn == Turn::Yield {
@@ -44,7 +59,10 @@ impl SourceHead {
             if turn == Turn::Blocked || !core.finish_watermark() || barrier {
                 return Ok(Turn::Blocked);
             }
-            if core.begin_processing_time() || (self.is_watermark_due(core) && self.publish(core)) {
+            let timers = std::mem::take(&mut timers_are_due) && core.begin_processing_time();
+            // Without news the next poll comes first: a source that was idle follows nobody past
+            // the records that have woken it.
+            if timers || (self.has_news && self.is_watermark_due(core) && self.publish(core)?) {
                 continue;
             }
             if core.env.paused.get() {
@@ -53,6 +71,8 @@ impl SourceHead {
             }
             match self.poll(core)? {
                 Polled::Ready if core.lingered() && !core.flush() => return Ok(Turn::Blocked),
+                // Not every poll gives the tree something to do, and so a look at the clock.
+                Polled::Ready if monotonic_ns() >= deadline_ns => return Ok(Turn::Yield),
                 Polled::Ready => {}
                 pending => return self.rest(core, pending, deadline_ns),
             }
@@ -67,7 +87,10 @@ impl SourceHead {
             return Ok(());
         }
         self.seen = Some(version);
-        self.has_ended = control.has_ended(self.node);
+        if control.has_ended(self.node) && !self.has_ended {
+            self.has_ended = true;
+            self.published_ns = None;
+        }
         for split in control.take_assigned(self.node, core.env.worker) {
             self.call(core.env.worker, |source| source.assign(split))?;
         }
@@ -79,8 +102,9 @@ impl SourceHead {
         let max_records = core.env.settings.batch_records;
         let out = core.tree.root_outputs();
         let polled = self.call(core.env.worker, |source| source.poll(max_records, out))?;
+        self.has_news |= polled == Polled::Ready || core.tree.root_outputs().is_full();
         core.tree.route_root();
-        for split in self.source.take_finished() {
+        for split in self.call(core.env.worker, |source| Ok(source.take_finished()))? {
             core.env.reporter.split_finished(self.node, core.env.worker, split, core.epoch);
         }
         Ok(polled)
@@ -88,14 +112,15 @@ impl SourceHead {
 
     /// Nothing more to read now: what was read goes out at once.
     fn rest(&mut self, core: &mut Core, polled: Polled, deadline_ns: u64) -> Result<Turn, Failure> {
-        let settings = &core.env.settings;
-        let poll_interval = Duration::from_micros(settings.poll_interval_us);
-        let watermark_interval = Duration::from_millis(settings.watermark_interval_ms);
+        let poll_interval = Duration::from_micros(core.env.settings.poll_interval_us);
+        let watermark_interval = Duration::from_millis(core.env.settings.watermark_interval_ms);
         if polled == Polled::PendingUnannounced {
             core.wake_after(poll_interval);
         }
-        // Splits may become idle, and an idle source follows others.
-        core.wake_after(watermark_interval.max(IDLE_CHECK));
+        // What was read last has its event time said when that is due. Splits may become idle,
+        // and an idle source follows others.
+        let check = if self.has_news { watermark_interval } else { watermark_interval.max(IDLE_CHECK) };
+        core.wake_after(check);
         let turn = core.work(deadline_ns, false)?;
         if turn != Turn::Idle {
             return Ok(turn);
@@ -103,27 +128,29 @@ impl SourceHead {
         if !core.flush() {
             return Ok(Turn::Blocked);
         }
-        if self.is_watermark_due(core) && self.publish(core) {
+        if self.is_watermark_due(core) && self.publish(core)? {
             return Ok(Turn::Yield);
         }
         Ok(Turn::Idle)
     }
 
     fn is_watermark_due(&self, core: &Core) -> bool {
-        monotonic_ns().saturating_sub(self.published_ns)
-            >= core.env.settings.watermark_interval_ms * 1_000_000
+        let interval_ns = core.env.settings.watermark_interval_ms.saturating_mul(1_000_000);
+        self.published_ns.is_none_or(|published| monotonic_ns().saturating_sub(published) >= interval_ns)
     }
 
     /// Says what event time it is here; whether a new watermark is on its way.
-    fn publish(&mut self, core: &mut Core) -> bool {
-        self.published_ns = monotonic_ns();
+    fn publish(&mut self, core: &mut Core) -> Result<bool, Failure> {
+        self.published_ns = Some(monotonic_ns());
+        self.has_news = false;
         let time = if self.has_ended {
             SourceTime::Active(EventTime::END)
         } else {
-            self.source.event_time(core.env.clock.now_us())
+            let now_us = core.env.clock.now_us();
+            self.call(core.env.worker, |source| Ok(source.event_time(now_us)))?
         };
         let watermark = core.env.board.say(self.node, core.env.worker, time);
-        watermark.is_some_and(|watermark| core.begin_watermark(watermark))
+        Ok(watermark.is_some_and(|watermark| core.begin_watermark(watermark)))
     }
 
     /// Calls the source, so that what it returns or panics with names it.

@@ -91,7 +91,10 @@ pub struct Core {
     pub activator: Activator,
     publishing: Option<EventTime>,
     blocked_since: Option<u64>,
-    wake_at_ns: Option<u64>,
+    /// The earliest wake-up that this turn asked for.
+    wanted_ns: Option<u64>,
+    /// The earliest wake-up that timely knows of.
+    armed_ns: Option<u64>,
     is_over: bool,
 }
 
@@ -108,7 +111,8 @@ impl Core {
             activator,
             publishing: None,
             blocked_since: None,
-            wake_at_ns: None,
+            wanted_ns: None,
+            armed_ns: None,
             is_over: false,
         }
     }
@@ -122,8 +126,8 @@ impl Core {
         if let (Some(since), Some(stats)) = (self.blocked_since.take(), self.tree.root_stats()) {
             stats.backpressured_ns.fetch_add(started.saturating_sub(since), Ordering::Relaxed);
         }
-        if self.wake_at_ns.is_some_and(|at| at <= started) {
-            self.wake_at_ns = None;
+        if self.armed_ns.is_some_and(|at| at <= started) {
+            self.armed_ns = None;
         }
         self.wires.collect_credits();
         let deadline_ns = started + self.env.settings.slice_us * 1_000;
@@ -141,14 +145,23 @@ impl Core {
             let wait_ms = at_ms.saturating_sub(self.env.clock.now_ms()).clamp(1, MAX_WAIT_MS);
             self.wake_after(Duration::from_millis(wait_ms.unsigned_abs()));
         }
+        self.arm();
     }
 
-    /// Has the stage scheduled within `delay`, without piling up wake-ups.
+    /// Has the stage scheduled within `delay`.
     pub fn wake_after(&mut self, delay: Duration) {
-        let at = monotonic_ns() + u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX / 2);
-        if self.wake_at_ns.is_none_or(|known| at < known) {
-            self.wake_at_ns = Some(at);
-            self.activator.activate_after(delay);
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let at = monotonic_ns().saturating_add(delay_ns);
+        self.wanted_ns = Some(self.wanted_ns.map_or(at, |wanted| wanted.min(at)));
+    }
+
+    /// Arms one timer a turn at most, and none while an earlier one is running: timely's timers
+    /// cannot be called back and would pile up.
+    fn arm(&mut self) {
+        let Some(at) = self.wanted_ns.take() else { return };
+        if self.armed_ns.is_none_or(|armed| at < armed) {
+            self.armed_ns = Some(at);
+            self.activator.activate_after(Duration::from_nanos(at.saturating_sub(monotonic_ns())));
         }
     }
 
@@ -203,16 +216,18 @@ impl Core {
         self.tree.buffered_since().is_some_and(|since| monotonic_ns().saturating_sub(since) >= linger_ns)
     }
 
-    /// Ends the epoch if everything of it has been sent: freezes the operators, reports, and moves
-    /// the capabilities on under the old watermark. Whether it did.
-    pub fn try_freeze(
+    /// Sends what is buffered; whether all of the epoch is sent, so that it can end.
+    pub fn can_end_epoch(&mut self) -> bool {
+        self.flush() && self.tree.can_freeze()
+    }
+
+    /// Ends the epoch, which must be possible: freezes the operators, reports, and moves the
+    /// capabilities on under the old watermark.
+    pub fn end_epoch(
         &mut self,
         source: Option<(NodeId, Vec<SplitState>)>,
         alignment_us: u64,
-    ) -> Result<bool, Failure> {
-        if !self.flush() || !self.tree.can_freeze() {
-            return Ok(false);
-        }
+    ) -> Result<(), Failure> {
         let frozen = self.tree.freeze(self.epoch)?;
         let watermark = self.watermark.max(self.floor);
         let ack = |operator, bytes, splits, deferred| OperatorAck {
@@ -233,7 +248,7 @@ impl Core {
         }
         self.epoch = self.epoch.next();
         self.wires.downgrade(Moment::new(self.epoch, self.watermark));
-        Ok(true)
+        Ok(())
     }
 }
 

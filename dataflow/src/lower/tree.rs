@@ -193,21 +193,27 @@ impl Tree {
         }
         let mut now = monotonic_ns();
         loop {
-            if now >= deadline_ns {
-                return Ok(Turn::Yield);
-            }
-            let Some(index) = self.next_runnable(hold_passes) else {
-                if hold_passes || !self.step_pass()? {
-                    break;
+            let index = match self.next_runnable(hold_passes) {
+                Some(index) => {
+                    self.run(index, wire)?;
+                    index
                 }
-                continue;
+                None if hold_passes => break,
+                None => match self.step_pass()? {
+                    Some(index) => index,
+                    None => break,
+                },
             };
-            self.run(index, wire)?;
             let ended = monotonic_ns();
             if let Some(stats) = &self.slots[index].stats {
                 stats.busy_ns.fetch_add(ended - now, Ordering::Relaxed);
             }
             now = ended;
+            // Looked at after each step, never before the first: a turn that comes late still
+            // gets something done.
+            if now >= deadline_ns {
+                return Ok(Turn::Yield);
+            }
         }
         let idle = self.slots.iter().all(RunningSlot::is_clear) && self.pass.is_none();
         Ok(if idle { Turn::Idle } else { Turn::Blocked })
@@ -259,6 +265,7 @@ impl Tree {
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if let (Work::Operator(operator), Some(node)) = (&mut slot.work, slot.node) {
+                slot.at_hand = Origin::default();
                 let result = catch_unwind(AssertUnwindSafe(|| operator.freeze(epoch)));
                 frozen.push((node, self.checked(index, result)?));
             }
@@ -335,16 +342,16 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes the pass one operator further; whether there was anything to do.
-    fn step_pass(&mut self) -> Result<bool, Failure> {
-        let Some((pass, index)) = self.pass else { return Ok(false) };
+    /// Takes the pass one slot further; the slot, if there was one to go to.
+    fn step_pass(&mut self) -> Result<Option<usize>, Failure> {
+        let Some((pass, index)) = self.pass else { return Ok(None) };
         if index == self.slots.len() {
             self.pass = None;
-            return Ok(false);
+            return Ok(None);
         }
         // What came of the pass so far has to be processed before it goes on.
         if self.slots.iter().any(RunningSlot::has_work) || !self.is_open(index) {
-            return Ok(false);
+            return Ok(None);
         }
         self.pass = Some((pass, index + 1));
         let slot = &mut self.slots[index];
@@ -358,7 +365,7 @@ impl Tree {
             let flow = self.checked(index, result)?;
             self.after(index, flow, Rest::OfTime);
         }
-        Ok(true)
+        Ok(Some(index))
     }
 
     fn after(&mut self, index: usize, flow: Flow, rest: Rest) {
