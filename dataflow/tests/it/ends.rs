@@ -1,0 +1,113 @@
+//! The end of bounded inputs, and sources that have nothing to read.
+
+use crate::harness::{Cluster, Does, Route, Setup, Wiring};
+
+#[test]
+fn bounded_input_fires_all() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::To(0));
+    let windows = graph.op("windows", &[keyed], Does::Hold(2));
+    graph.sink("out", windows);
+    let mut cluster = Cluster::start(graph, Setup::of(2));
+
+    cluster.say("in", 0, "a@5 b@15 wm10 c@25 d@99");
+    cluster.say("in", 1, "wm12");
+    cluster.settle_all();
+    assert_eq!(cluster.log.take_lines_of("out/0"), ["got a@5", "reached 10ms"]);
+
+    // One input ends; the other says that it goes on.
+    let source = cluster.node("in");
+    cluster.control(0).end_source(source);
+    cluster.settle_all();
+    assert_eq!(cluster.log.take_lines_of("out/0"), ["reached 12ms"]);
+    let log = cluster.finish(0);
+    assert_eq!(log.take_lines_of("out/0"), ["got b@15", "got c@25", "got d@99", "reached end", "froze 0"]);
+}
+
+#[test]
+fn the_end_reaches_every_operator_of_every_shape() {
+    let mut graph = Wiring::new();
+    let left = graph.source("left");
+    let right = graph.source("right");
+    let mapped = graph.map("map", left);
+    let keyed = graph.exchange("key_by", mapped, Route::ByKey);
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    let other = graph.exchange("other", right, Route::ByKey);
+    let joined = graph.op("join", &[held, other], Does::Map);
+    graph.sink("out", joined);
+    // A source whose stage has no channel at all.
+    graph.sink("raw", right);
+    let cluster = Cluster::start(graph, Setup::of(3));
+    for worker in 0..3 {
+        cluster.say("left", worker, "a@1 b@2 c@3 wm2");
+        cluster.say("right", worker, "d@1 wm1");
+    }
+    let log = cluster.finish(0);
+    assert_eq!((log.sunk_at("out"), log.sunk_at("raw")), (12, 3));
+}
+
+#[test]
+fn source_with_zero_splits_takes_part_in_epochs() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::To(1));
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    graph.sink("out", held);
+    let mut cluster = Cluster::start(graph, Setup::of(3));
+    for worker in [1, 2] {
+        cluster.say("in", worker, "idle");
+    }
+    for epoch in 0..3 {
+        cluster.say("in", 0, &format!("a@{epoch} wm{epoch}"));
+        cluster.settle_all();
+        cluster.nudge();
+        cluster.settle_all();
+        cluster.open(epoch + 1);
+        cluster.until("a checkpoint", |cluster| cluster.is_complete(epoch));
+        assert_eq!(cluster.log.watermark_of("out", 1), epoch as i64, "idle ones follow");
+    }
+    assert_eq!(cluster.finish(3).sunk_at("out"), 3);
+}
+
+#[test]
+fn a_split_that_finishes_is_reported_in_its_epoch() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    graph.sink("out", numbers);
+    let mut cluster = Cluster::start(graph, Setup::of(1));
+    cluster.say("in", 0, "a@1 barrier b@2 finish:s-3 c@3");
+    cluster.settle_all();
+    let finished: Vec<_> = cluster.log.finished.lock().unwrap().clone();
+    assert_eq!(finished.len(), 1);
+    assert_eq!((finished[0].2.0.as_str(), finished[0].3.0), ("s-3", 1));
+    cluster.finish(1);
+}
+
+#[test]
+fn a_stop_fires_nothing() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    graph.sink("out", held);
+    let mut cluster = Cluster::start(graph, Setup::of(2));
+    cluster.say("in", 0, "a@1 b@2 wm1");
+    cluster.settle_all();
+    cluster.stop();
+    assert!(cluster.log.watermark_of("out", 0) < i64::MAX);
+    assert_eq!(cluster.log.sunk_at("out"), 0, "worker 1 has said nothing of the time");
+}
+
+#[test]
+fn a_first_epoch_beyond_zero_is_where_a_restored_job_goes_on() {
+    let mut graph = Wiring::new();
+    graph.first_epoch = 7;
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    graph.sink("out", keyed);
+    let cluster = Cluster::start(graph, Setup::of(2));
+    cluster.say("in", 0, "a@1 b@2 barrier c@3");
+    cluster.say("in", 1, "a@1 barrier");
+    assert_eq!(cluster.finish(8).sunk_at("out"), 4);
+}

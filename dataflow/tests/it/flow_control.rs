@@ -1,0 +1,190 @@
+//! Credits: what is in flight is bounded, and nothing that could go on is held up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::harness::{Cluster, Does, Rng, Route, Setup, Wiring};
+
+#[test]
+fn batches_in_flight_never_exceed_the_credits() {
+    for seed in 0..8 {
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let sent = graph.exchange("to_one", numbers, Route::To(1));
+        graph.sink("out", sent);
+        let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
+        let script = cluster.script("in", 0).clone();
+        script.flood(300, 1, &[0], 1);
+
+        cluster.settle(&[0]);
+        // Four in flight, and one in the sender's hand.
+        assert_eq!(script.given(), 5);
+        let mut rng = Rng::new(seed);
+        while cluster.log.sunk_at("out") < 300 {
+            let worker = rng.below(2);
+            cluster.steps(worker, 1 + rng.below(3));
+            let under_way = script.given() - cluster.log.sunk_at("out");
+            assert!(under_way <= 5, "{under_way} under way with 4 credits, seed {seed}");
+        }
+        cluster.finish(0);
+    }
+}
+
+#[test]
+fn a_sink_that_takes_nothing_bounds_memory() {
+    for workers in [1, 2] {
+        let gate = Arc::new(AtomicBool::new(false));
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let spread = graph.exchange("rebalance", numbers, Route::RoundRobin);
+        let mapped = graph.map("map", spread);
+        let keyed = graph.exchange("key_by", mapped, Route::To(0));
+        let gated = graph.op("gate", &[keyed], Does::Gate(gate.clone()));
+        graph.sink("out", gated);
+        let mut cluster = Cluster::start(graph, Setup::of(workers).batches(1, 4).in_single_steps());
+        cluster.script("in", 0).flood(500, 1, &[0], 1);
+
+        (0..200).for_each(|_| (0..workers).for_each(|worker| cluster.steps(worker, 2)));
+        let given = cluster.script("in", 0).given();
+        // Per hop four credits for each pair and one batch in hand for each worker, and the gate's.
+        let pairs = workers * workers + workers;
+        let bound = pairs * 4 + 2 * workers + 2;
+        assert!(given as usize <= bound, "{given} records in a graph that holds {bound}");
+        assert_eq!(cluster.log.sunk_at("out"), 0);
+
+        gate.store(true, Ordering::SeqCst);
+        cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 500);
+        assert!(cluster.log.most_live.load(Ordering::SeqCst) <= bound);
+        cluster.finish(0);
+    }
+}
+
+#[test]
+fn one_key_with_most_records_holds_nobody_up_for_ever() {
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let processed = graph.map("process", keyed);
+    graph.sink("out", processed);
+    let mut cluster = Cluster::start(graph, Setup::of(3).batches(2, 4));
+    let keys: Vec<u64> = (0..20).map(|n| if n == 0 { 1 } else { 3 }).collect();
+    for worker in 0..3 {
+        cluster.script("in", worker).flood(600, 2, &keys, 1);
+    }
+    // The worker of the hot key is slow.
+    while cluster.log.sunk_at("out") < 1_800 {
+        (1..3).for_each(|worker| cluster.steps(worker, 10));
+        cluster.step(0);
+    }
+    assert!(cluster.log.most_live.load(Ordering::SeqCst) < 9 * 4 * 2 + 60);
+    cluster.finish(0);
+}
+
+#[test]
+fn an_input_that_stalls_does_not_stop_the_other() {
+    let mut graph = Wiring::quiet();
+    let left = graph.source("left");
+    let right = graph.source("right");
+    let left = graph.exchange("left_by", left, Route::ByKey);
+    let right = graph.exchange("right_by", right, Route::ByKey);
+    let joined = graph.op("join", &[left, right], Does::Map);
+    graph.sink("out", joined);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 2));
+    cluster.script("right", 0).flood(200, 1, &[0, 1], 1);
+    cluster.until("all of the right", |cluster| cluster.log.sunk_at("out") == 200);
+    // Its epoch ends as well.
+    cluster.open(1);
+    cluster.until("the checkpoint", |cluster| cluster.is_complete(0));
+    cluster.script("left", 1).flood(200, 1, &[0, 1], 1);
+    cluster.until("all of the left", |cluster| cluster.log.sunk_at("out") == 400);
+    cluster.finish(1);
+}
+
+#[test]
+fn one_record_that_becomes_ten_thousand_is_never_held_whole() {
+    for setup in [Setup::of(2).batches(16, 4), Setup::of(2).batches(16, 4).in_single_steps()] {
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let many = graph.op("many", &[numbers], Does::Times(10_000, 64));
+        let keyed = graph.exchange("key_by", many, Route::RoundRobin);
+        graph.sink("out", keyed);
+        let mut cluster = Cluster::start(graph, setup);
+        cluster.script("in", 0).flood(2, 1, &[0], 1);
+        cluster.until("all of them", |cluster| cluster.log.sunk_at("out") == 20_000);
+        let most = cluster.log.most_live.load(Ordering::SeqCst);
+        // Two receivers with four batches of 16 each; one slice of 64, in lanes or as batches.
+        assert!(most <= 2 * 4 * 16 + 64 + 2 * 16 + 2, "{most} records alive");
+        cluster.finish(0);
+    }
+}
+
+#[test]
+fn fifty_consumers_get_the_same() {
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let all: Vec<_> = (0..50)
+        .map(|n| {
+            let mapped = graph.map(&format!("map{n}"), keyed);
+            if n % 2 == 0 { mapped } else { graph.exchange(&format!("by{n}"), mapped, Route::RoundRobin) }
+        })
+        .collect();
+    let together = graph.union("union", &all);
+    graph.sink("out", together);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(2, 2));
+    cluster.script("in", 0).flood(40, 2, &[0, 1, 2], 1);
+    cluster.script("in", 1).flood(40, 2, &[0, 1, 2], 1);
+    cluster.until("all", |cluster| cluster.log.sunk_at("out") == 80 * 50);
+    cluster.finish(0);
+}
+
+#[test]
+fn a_worker_whose_state_cannot_keep_up_takes_no_input_and_catches_up() {
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("to_one", numbers, Route::To(1));
+    graph.sink("out", keyed);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
+    cluster.pause(1, true);
+    cluster.script("in", 0).flood(100, 1, &[0], 1);
+    cluster.settle_all();
+    assert_eq!((cluster.log.sunk_at("out"), cluster.script("in", 0).given()), (0, 5));
+    cluster.pause(1, false);
+    cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 100);
+    cluster.finish(0);
+}
+
+#[test]
+fn workers_that_run_by_themselves_come_to_the_end() {
+    for slice_us in [0, 50, 1_000] {
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let spread = graph.exchange("rebalance", numbers, Route::RoundRobin);
+        let many = graph.op("many", &[spread], Does::Times(100, 8));
+        let keyed = graph.exchange("key_by", many, Route::ByKey);
+        let held = graph.op("hold", &[keyed], Does::Hold(4));
+        graph.sink("out", held);
+        let mut setup = Setup::of(3).batches(8, 2);
+        setup.settings.slice_us = slice_us;
+        let mut cluster = Cluster::start(graph, setup);
+        for worker in 0..3 {
+            for time in 0..20 {
+                cluster.script("in", worker).flood(5, 2, &[1, 2, 3, 4, 5], time);
+                cluster.say("in", worker, &format!("wm{time}"));
+            }
+        }
+        cluster.run_free();
+        let mut epoch = 0;
+        while cluster.log.sunk_at("out") < 30_000 {
+            epoch += 1;
+            cluster.open(epoch);
+            cluster.log.wait("a checkpoint", |_| cluster.is_complete(epoch - 1));
+            if cluster.are_scripts_read() {
+                cluster.end_all();
+            }
+        }
+        cluster.stop();
+        assert_eq!(cluster.log.failures(), Vec::<String>::new());
+        assert_eq!(cluster.log.sunk_at("out"), 30_000);
+    }
+}
