@@ -17,17 +17,17 @@ use tempfile::TempDir;
 use super::small::{Bomb, Gate, Numbers, TOTAL, Table, all_numbers, graph, splits};
 
 /// A place for a job to live in across its starts.
-struct Home {
+pub struct Home {
     directory: TempDir,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// Quick checkpoints, on `workers` workers.
-    fn settings(&self, workers: usize) -> JobSettings {
+    pub fn settings(&self, workers: usize) -> JobSettings {
         let mut settings = JobSettings {
             workers,
             state_dir: self.directory.path().join("state"),
@@ -41,7 +41,7 @@ impl Home {
         settings
     }
 
-    fn start(&self, graph: Graph, settings: JobSettings) -> JobHandle {
+    pub fn start(&self, graph: Graph, settings: JobSettings) -> JobHandle {
         Job::start(JobSpec::new("job", graph, settings)).unwrap()
     }
 
@@ -49,7 +49,7 @@ impl Home {
         self.start(graph, self.settings(workers)).wait()
     }
 
-    fn newest(&self) -> Manifest {
+    pub fn newest(&self) -> Manifest {
         let store = CheckpointStore::open(&self.settings(1).checkpoint_dir).unwrap();
         let entries = log::entries(&store).unwrap();
         let manifests = entries.into_iter().rev().filter_map(|found| match found.entry.unwrap() {

@@ -5,5 +5,6 @@
 
 mod coordinator;
 mod jobs;
+mod keyed;
 mod simulator;
 mod small;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use pelton_dataflow::error::{OpError, OperatorError};
 use pelton_dataflow::graph::{Graph, GraphBuilder, NewNode, NodeId, OutputPort, PortRef, Role};
+use pelton_dataflow::key::{KeyGroups, hash_of};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, OperatorFactory, Outputs, Waker};
 use pelton_dataflow::partition::{Lanes, Partitioner};
 use pelton_dataflow::record::{Batch, Origin, Record};
@@ -17,6 +18,7 @@ use pelton_dataflow::source::{
     SplitStatus,
 };
 use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_state::{KeyedState, StateSpec, StateStore};
 
 /// Each split `s` of length `n` gives `s * 1_000_000 + 0 .. n`, at the event times `0 .. n`.
 pub struct Numbers {
@@ -380,6 +382,89 @@ pub fn graph(numbers: Numbers, operators: Vec<Arc<dyn OperatorFactory>>, table: 
         add(&mut builder, Some("counter"), "process", Some(spread), Role::Operator(Arc::new(Counter)));
     let sink = Role::Sink(Arc::new(ToTable(table.clone())));
     add(&mut builder, Some("table"), "sink", Some(counter), sink);
+    builder.finish().unwrap()
+}
+
+/// The keys of numbers, and how many there are.
+fn key_of(number: u64) -> u64 {
+    number % KEYS
+}
+
+pub const KEYS: u64 = 97;
+
+/// Gives for each number its key and how many of that key there were, as `key << 32 | count`.
+struct CountByKey;
+
+struct CountByKeyOperator {
+    counts: KeyedState<u64, u64>,
+}
+
+impl OperatorFactory for CountByKey {
+    fn build(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> {
+        let store = cx.resources.get::<StateStore>().unwrap();
+        Ok(Box::new(CountByKeyOperator { counts: store.keyed(cx.name, StateSpec::new())? }))
+    }
+}
+
+impl Operator for CountByKeyOperator {
+    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        let (mut records, origin) = batch.into_records::<u64>();
+        for record in &mut records {
+            let key = key_of(record.value);
+            let mut count = self.counts.state(hash_of(&key), &key)?;
+            *count += 1;
+            record.value = key << 32 | *count;
+        }
+        out.send(0, records, origin);
+        Ok(Flow::Done)
+    }
+    fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
+        self.counts.freeze(epoch)?;
+        Ok(Frozen::default())
+    }
+}
+
+/// Sends numbers to the owners of their keys.
+fn by_key(cx: &OperatorContext<'_>) -> Box<dyn Partitioner> {
+    let lanes = Lanes::new(cx.workers, cx.settings.batch_records);
+    Box::new(ByKey { lanes, groups: cx.groups, workers: cx.workers })
+}
+
+struct ByKey {
+    lanes: Lanes<u64>,
+    groups: KeyGroups,
+    workers: usize,
+}
+
+impl Partitioner for ByKey {
+    fn partition(&mut self, batch: Batch, full: &mut Vec<(usize, Batch)>) -> Result<(), OpError> {
+        let (records, origin) = batch.into_records::<u64>();
+        self.lanes.note(&origin);
+        for record in records {
+            let group = self.groups.group(hash_of(&key_of(record.value)));
+            self.lanes.push(self.groups.owner(group, self.workers), record, &origin, full);
+        }
+        Ok(())
+    }
+    fn flush(&mut self, full: &mut Vec<(usize, Batch)>) {
+        self.lanes.flush(full);
+    }
+    fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+}
+
+/// source -> exchange by key -> count by key, called `name` -> sink.
+pub fn keyed_graph(numbers: Numbers, name: &str, table: &Arc<Table>) -> Graph {
+    let mut builder = GraphBuilder::new();
+    let source = add(&mut builder, Some("numbers"), "source", None, Role::Source(Arc::new(numbers)));
+    let exchange = add(&mut builder, None, "key_by", Some(source), Role::Exchange(Arc::new(by_key)));
+    let count =
+        add(&mut builder, Some(name), "process", Some(exchange), Role::Operator(Arc::new(CountByKey)));
+    let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
+    builder.refine(count, |node| node.states = decls);
+    let sink = Role::Sink(Arc::new(ToTable(table.clone())));
+    add(&mut builder, Some("table"), "sink", Some(count), sink);
     builder.finish().unwrap()
 }
 
