@@ -1,5 +1,5 @@
-//! How fast the sources are by themselves, on one thread: the generator, JSON lines in a file, JSON and
-//! bincode in the shard log. Beside the time that passed stands the time that the thread had a processor,
+//! How fast sources and sinks are by themselves, on one thread: the generator, JSON lines in files, JSON
+//! and bincode in the shard log. Beside the time that passed stands the time that the thread had a processor,
 //! which says more on a machine that has other work.
 //!
 //! `cargo run --release -p pelton-connectors --example connector_speed -- 2000000`
@@ -10,7 +10,10 @@ use pelton_connectors::{Files, Generator, LogAddress, ShardLog};
 use pelton_dataflow::clock::{Clock, SystemClock};
 use pelton_dataflow::error::OpResult;
 use pelton_dataflow::operator::Waker;
+use pelton_dataflow::record::Record;
+use pelton_dataflow::sink::{Committable, Sink, SinkContext};
 use pelton_dataflow::source::{Fetched, Polled, ReaderContext, Source};
+use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_streams::Options;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +52,29 @@ fn measure<S: Source>(name: &str, source: &S) -> OpResult {
             records += std::hint::black_box(std::mem::take(&mut fetched)).values.len();
         }
     }
+    report(name, records, start_us, start_cpu_us)
+}
+
+/// Writes payments in batches and epochs of a hundred thousand, commits them, and prints how fast.
+fn measure_sink<S: Sink<Item = Payment>>(name: &str, sink: &S, generation: u64, count: u64) -> OpResult {
+    let cx = SinkContext { job: "speed".to_owned(), operator: "out".to_owned(), generation };
+    let mut committer = sink.committer(&cx)?.ok_or("a transactional sink")?;
+    committer.recover(&[])?;
+    let mut writer = sink.writer(&cx, 0, 1)?;
+    let (start_us, start_cpu_us) = (SystemClock.now_us(), thread_cpu_us()?);
+    for (epoch, first) in (0..count).step_by(100_000).enumerate() {
+        for first in (first..count.min(first + 100_000)).step_by(1_000) {
+            let records = (first..first + 1_000).map(|index| Record::new(EventTime(0), payment(index)));
+            writer.write(records.collect())?;
+        }
+        let epoch = Epoch(epoch as u64);
+        let bytes = writer.prepare(epoch)?.ok_or("records were written")?()?.ok_or("they are prepared")?;
+        committer.commit(&[Committable { epoch, worker: 0, bytes }])?;
+    }
+    report(name, count as usize, start_us, start_cpu_us)
+}
+
+fn report(name: &str, records: usize, start_us: i64, start_cpu_us: f64) -> OpResult {
     let wall_s = (SystemClock.now_us() - start_us) as f64 / 1e6;
     let cpu_ns = (thread_cpu_us()? - start_cpu_us) * 1e3 / records as f64;
     let rate = records as f64 / wall_s / 1e6;
@@ -89,13 +115,18 @@ fn main() -> OpResult {
     }
     file.flush()?;
     let address = |stream| LogAddress::new(dir.path(), stream);
-    for _ in 0..3 {
+    for generation in 1..=3 {
         measure("generator, u64", &Generator::new(100 * count, |index| index).splits(2))?;
         measure("generator, payments", &Generator::new(10 * count, payment).splits(2))?;
         measure("file, JSON lines", &Files::read_jsonl::<Payment>(&path))?;
         measure("shard log, raw", &ShardLog::raw(&address("json")).until_end())?;
         measure("shard log, JSON", &ShardLog::json::<Payment>(&address("json")).until_end())?;
         measure("shard log, bincode", &ShardLog::bincode::<Payment>(&address("bincode")).until_end())?;
+        let alerts = ShardLog::json_sink::<Payment>(&address("out")).create_if_missing(4);
+        let alerts = alerts.partition_by(|payment| payment.card.to_be_bytes());
+        measure_sink("to the shard log, JSON", &alerts, generation, count)?;
+        let lines = Files::jsonl::<Payment>(dir.path().join("out"));
+        measure_sink("to files, JSON lines", &lines, generation, count)?;
     }
     Ok(())
 }
