@@ -9,22 +9,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pelton_dataflow::clock::ManualClock;
 use pelton_dataflow::env::{Control, WorkerEnv};
 use pelton_dataflow::error::Failure;
 use pelton_dataflow::graph::{Graph, NodeId, Role};
 use pelton_dataflow::key::KeyGroups;
-use pelton_dataflow::lower::lower;
+use pelton_dataflow::lower::{lower, new_worker};
 use pelton_dataflow::operator::{Resources, RestoredPart};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::stats::StatsRegistry;
 use pelton_dataflow::time::Epoch;
 use pelton_dataflow::watermarks::WatermarkBoard;
+use timely::CommunicationConfig;
 use timely::communication::{Allocator, WorkerGuards, initialize_from};
-use timely::worker::Worker;
-use timely::{CommunicationConfig, WorkerConfig};
 
 use super::log::Log;
 use super::script::{Script, Scripts};
@@ -359,10 +358,8 @@ struct Shared {
 
 impl Shared {
     fn work(&self, allocator: Allocator, bench: &Bench) {
-        #[expect(clippy::disallowed_methods, reason = "timely's timers run on the machine's time")]
-        let now = Instant::now();
         let env = Rc::new(self.env(allocator.index(), bench.control.clone()));
-        let mut worker = Worker::new(WorkerConfig::default(), allocator, Some(now));
+        let mut worker = new_worker(allocator);
         let answer = |work: &mut dyn FnMut() -> Option<Failure>| {
             // Nobody listens any more when the test is over.
             let _ = bench.done.send(catch_unwind(AssertUnwindSafe(work)));
