@@ -24,6 +24,7 @@ use crate::watermarks::WatermarkBoard;
 pub struct Control {
     epoch: AtomicU64,
     stop: AtomicBool,
+    hold: AtomicBool,
     /// Sources whose input has ended.
     ended: Mutex<Vec<NodeId>>,
     /// Splits on their way to (source, worker).
@@ -60,6 +61,19 @@ impl Control {
     /// Has the workers leave their loops: nothing more is processed, no window fires.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        self.changed();
+    }
+
+    /// Whether sources shall read nothing more.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.load(Ordering::Acquire)
+    }
+
+    /// Has the sources read nothing more, so that nothing is processed after the last checkpoint of
+    /// a job that stops. They still end epochs.
+    pub fn hold_sources(&self) {
+        self.hold.store(true, Ordering::Release);
         self.changed();
     }
 

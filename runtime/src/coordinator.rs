@@ -262,6 +262,9 @@ impl Coordinator {
             let next = at.max(self.now_ms) + delay;
             self.end_check = Some((next, (delay * 2).min(LONGEST_END_DELAY_MS)));
         }
+        if self.stop_requested {
+            actions.push(Action::HoldSources);
+        }
         let next = self.epochs.end_current(self.now_ms, self.plan.timeout_ms, self.stop_requested);
         self.schedule_periodic();
         actions.push(Action::OpenEpoch(next));

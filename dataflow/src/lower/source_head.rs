@@ -65,6 +65,9 @@ impl SourceHead {
             if timers || (self.has_news && self.is_watermark_due(core) && self.publish(core)?) {
                 continue;
             }
+            if core.env.control.is_held() {
+                return Ok(Turn::Idle);
+            }
             if core.env.paused.get() {
                 core.wake_after(PAUSE_POLL);
                 return Ok(Turn::Idle);

@@ -119,6 +119,8 @@ pub enum Action {
     Discover(NodeId),
     /// Start the worker threads.
     StartWorkers,
+    /// Have sources read nothing more: the job stops with the epoch that is ended next.
+    HoldSources,
     /// Have sources end their epoch and go to this one.
     OpenEpoch(Epoch),
     /// Give a split to a worker.

@@ -185,6 +185,7 @@ impl<'a> Running<'a> {
                     Err(error) => return Some(Outcome::Failed(error.to_string())),
                 }
             }
+            Action::HoldSources => self.control.hold_sources(),
             Action::OpenEpoch(epoch) => {
                 debug!(epoch = epoch.0, "epoch opens");
                 self.control.open_epoch(epoch);

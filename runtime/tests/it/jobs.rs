@@ -1,5 +1,6 @@
 //! Whole jobs on real workers: they end, stop, fail, are killed and go on, at any parallelism.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -130,6 +131,30 @@ fn sigterm_fires_no_window() {
     gate.set(u64::MAX);
     assert_eq!(home.run(graph(numbers(), Vec::new(), &table), 2).unwrap().end, End::Completed);
     check_everything_once(&table, 4, 10_000);
+}
+
+#[test]
+fn nothing_is_processed_after_the_last_checkpoint_of_a_stop() {
+    let (home, table) = (Home::new(), Table::new());
+    let numbers = Numbers { splits: splits(4, 500_000), gate: Gate::open() };
+    let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
+    table.wait_until_arrived(5_000);
+    handle.stop();
+    assert_eq!(handle.wait().unwrap().end, End::Stopped);
+    assert_eq!(table.arrived(), table.visible().len() as u64);
+}
+
+#[test]
+fn a_signal_stops_a_job_with_a_checkpoint() {
+    let (home, table) = (Home::new(), Table::new());
+    let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
+    let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
+    pelton_runtime::signals::stop_on_signals(handle.stopper()).unwrap();
+    table.wait_until_arrived(2_000);
+    let sent = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(handle.wait().unwrap().end, End::Stopped);
+    assert_eq!(table.visible(), all_numbers(2, 1_000));
 }
 
 #[test]

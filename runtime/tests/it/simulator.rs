@@ -452,6 +452,7 @@ impl World {
                         running.lanes.entry(("ready", 0, worker)).or_default().push_back(event);
                     }
                 }
+                Action::HoldSources => {}
                 Action::OpenEpoch(epoch) => {
                     assert_eq!(epoch.0, running.target + 1, "epochs open one by one");
                     assert!(running.unresolved.is_empty(), "two are open at most: {:?}", running.unresolved);

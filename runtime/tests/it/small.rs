@@ -232,6 +232,9 @@ impl Table {
     pub fn in_order(&self) -> Vec<u64> {
         self.lock().visible.iter().flat_map(|(_, numbers)| numbers.clone()).collect()
     }
+    pub fn arrived(&self) -> u64 {
+        self.lock().arrived
+    }
     pub fn wait_until_visible(&self, count: usize) {
         let visible = |state: &mut TableState| {
             state.visible.iter().map(|(_, numbers)| numbers.len()).sum::<usize>() < count
