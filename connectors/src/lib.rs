@@ -6,7 +6,7 @@
 //!   into a function, and nowhere;
 //! * [`Files`]: JSON lines and CSV in, JSON lines out exactly once;
 //! * [`ShardLog`]: streams of the shard log, read and written exactly once;
-//! * [`format`]: how one record is written as bytes.
+//! * [`mod@format`]: how one record is written as bytes.
 //!
 //! The contracts they fulfil are `pelton_dataflow::{source, sink}`. No connector knows operators,
 //! state or the runtime.

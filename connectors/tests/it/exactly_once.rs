@@ -91,7 +91,7 @@ fn any_worker_number_commits_what_another_has_prepared() {
 }
 
 /// A sink, and what tells the records that are visible in its target.
-type Target = (Box<dyn Sink<Item = String>>, Box<dyn Fn() -> Vec<String>>);
+pub type Target = (Box<dyn Sink<Item = String>>, Box<dyn Fn() -> Vec<String>>);
 
 /// Runs every script on every sink, each time a new one.
 fn check(scripts: Scripts) {
@@ -103,12 +103,12 @@ fn check(scripts: Scripts) {
     }
 }
 
-fn memory() -> Target {
+pub fn memory() -> Target {
     let (sink, handle) = Collect::new();
     (Box::new(sink), Box::new(move || handle.committed()))
 }
 
-fn files() -> Target {
+pub fn files() -> Target {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("deep/out");
     let sink = Files::jsonl(&out);
@@ -119,7 +119,7 @@ fn files() -> Target {
     (Box::new(sink), Box::new(visible))
 }
 
-fn shard_log() -> Target {
+pub fn shard_log() -> Target {
     let dir = tempfile::tempdir().unwrap();
     let address = LogAddress::new(dir.path().join("log"), "out");
     let sink = ShardLog::json_sink(&address).create_if_missing(3);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
+mod any_script;
 mod exactly_once;
 mod files_in;
 mod files_out;
