@@ -198,8 +198,8 @@ impl Coordinator {
 
     /// Does what has become possible or due.
     fn decide(&mut self, actions: &mut Vec<Action>) {
-        if self.stop_requested && self.phase != Phase::Running {
-            // Nothing has been read that a checkpoint could hold.
+        if self.stop_requested && self.phase == Phase::Discovering {
+            // No worker has been started, so nothing has been read that a checkpoint could hold.
             self.over(Outcome::Stopped, actions);
             return;
         }

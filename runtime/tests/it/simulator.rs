@@ -160,6 +160,7 @@ struct Generation {
     wishes: VecDeque<Action>,
     target: u64,
     has_ended: bool,
+    is_held: bool,
     /// Ended epochs that are neither complete nor abandoned.
     unresolved: BTreeSet<u64>,
     given: BTreeSet<String>,
@@ -245,6 +246,7 @@ impl World {
             wishes: VecDeque::new(),
             target: first_epoch,
             has_ended: false,
+            is_held: false,
             unresolved: BTreeSet::new(),
             given: BTreeSet::new(),
             finished: BTreeMap::new(),
@@ -311,6 +313,7 @@ impl World {
             }
             1 if worker.epoch < target => self.freeze(running, index, is_calm),
             2 if has_ended => worker.has_end = true,
+            _ if running.is_held => {}
             _ => {
                 let open = worker.splits.iter_mut().filter(|split| split.status != SplitStatus::Finished);
                 let mut open: Vec<_> = open.collect();
@@ -452,7 +455,7 @@ impl World {
                         running.lanes.entry(("ready", 0, worker)).or_default().push_back(event);
                     }
                 }
-                Action::HoldSources => {}
+                Action::HoldSources => running.is_held = true,
                 Action::OpenEpoch(epoch) => {
                     assert_eq!(epoch.0, running.target + 1, "epochs open one by one");
                     assert!(running.unresolved.is_empty(), "two are open at most: {:?}", running.unresolved);
@@ -474,7 +477,12 @@ impl World {
                     running.unresolved.remove(&epoch.0);
                 }
                 Action::CollectGarbage => {}
-                Action::StopWorkers(outcome) => return Some(outcome),
+                Action::StopWorkers(outcome) => {
+                    let is_good = matches!(outcome, Outcome::Stopped | Outcome::Completed);
+                    let lost = running.workers.iter().any(|worker| !worker.buffer.is_empty());
+                    assert!(!is_good || !lost, "records came after the last checkpoint");
+                    return Some(outcome);
+                }
             }
         }
         None
