@@ -129,7 +129,9 @@ pub struct Tree {
     slots: Vec<RunningSlot>,
     worker: usize,
     clock: Arc<dyn Clock>,
-    /// No slot above this index has work.
+    /// How many slots have work.
+    busy: usize,
+    /// No slot above this index has work that can be done now.
     top: usize,
     pass: Option<(Pass, usize)>,
     full: Vec<(usize, Batch)>,
@@ -140,7 +142,7 @@ pub struct Tree {
 impl Tree {
     /// A tree of `slots`, parents before children.
     pub fn new(slots: Vec<RunningSlot>, worker: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { slots, worker, clock, top: 0, pass: None, full: Vec::new(), buffered_since: None }
+        Self { slots, worker, clock, busy: 0, top: 0, pass: None, full: Vec::new(), buffered_since: None }
     }
 
     /// The root's outputs, for a source to fill; follow with [`Tree::route_root`].
@@ -164,7 +166,7 @@ impl Tree {
             self.slots[0].out.forward(0, batch);
             self.route(0);
         } else {
-            self.slots[0].queue.push_back((port, batch));
+            self.hand(0, (port, batch));
         }
     }
 
@@ -215,7 +217,8 @@ impl Tree {
                 return Ok(Turn::Yield);
             }
         }
-        let idle = self.slots.iter().all(RunningSlot::is_clear) && self.pass.is_none();
+        let sent = self.slots.iter().all(RunningSlot::is_leaf_clear);
+        let idle = self.busy == 0 && sent && self.pass.is_none();
         Ok(if idle { Turn::Idle } else { Turn::Blocked })
     }
 
@@ -291,6 +294,9 @@ impl Tree {
 
     /// The deepest slot that has work and whose consumers have none.
     fn next_runnable(&mut self, hold_passes: bool) -> Option<usize> {
+        if self.busy == 0 {
+            return None;
+        }
         loop {
             let slot = &self.slots[self.top];
             let held = hold_passes && slot.rest == Rest::OfTime;
@@ -338,6 +344,7 @@ impl Tree {
             None => operator.resume(out),
         }));
         let flow = self.checked(index, result)?;
+        self.busy -= 1;
         self.after(index, flow, rest);
         Ok(())
     }
@@ -350,7 +357,7 @@ impl Tree {
             return Ok(None);
         }
         // What came of the pass so far has to be processed before it goes on.
-        if self.slots.iter().any(RunningSlot::has_work) || !self.is_open(index) {
+        if self.busy > 0 || !self.is_open(index) {
             return Ok(None);
         }
         self.pass = Some((pass, index + 1));
@@ -368,11 +375,13 @@ impl Tree {
         Ok(Some(index))
     }
 
+    /// Notes how a call of a slot's operator ended; the slot is not counted as busy.
     fn after(&mut self, index: usize, flow: Flow, rest: Rest) {
         self.slots[index].rest = match flow {
             Flow::Done => Rest::Nothing,
             Flow::More => rest,
         };
+        self.busy += usize::from(self.slots[index].has_work());
         self.top = self.top.max(index);
         self.route(index);
     }
@@ -389,17 +398,26 @@ impl Tree {
                 for consumer in 0..consumers {
                     let child = self.slots[index].routes[port][consumer];
                     let copy = if consumer + 1 == consumers { batch.take() } else { batch.clone() };
-                    self.slots[child].queue.extend(copy.map(|batch| (0, batch)));
-                    self.top = self.top.max(child);
+                    if let Some(batch) = copy {
+                        self.hand(child, (0, batch));
+                    }
                 }
             }
         }
+    }
+
+    fn hand(&mut self, index: usize, batch: (usize, Batch)) {
+        let slot = &mut self.slots[index];
+        self.busy += usize::from(!slot.has_work());
+        slot.queue.push_back(batch);
+        self.top = self.top.max(index);
     }
 
     fn run_leaf(&mut self, index: usize, wire: &mut dyn Wire) -> Result<(), Failure> {
         let slot = &mut self.slots[index];
         let Work::Leaf(leaf) = &mut slot.work else { unreachable!("checked by `run`") };
         let Some((_, batch)) = slot.queue.pop_front() else { return Ok(()) };
+        self.busy -= usize::from(slot.queue.is_empty());
         match &mut leaf.partitioner {
             Some(partitioner) => {
                 slot.at_hand.clone_from(&batch.origin);
