@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_and_committables_come_back(job in "\\PC{1,12}", operator in "\\PC{1,12}", epoch: u64, worker: u32, generation: u64, crc: u32) {
+        fn names_and_committables_come_back(job in "\\PC{1,5}", operator in "\\PC{1,5}", epoch: u64, worker: u32, generation: u64, crc: u32) {
             let layout = layout(&job, &operator);
             let name = layout.file_name(Epoch(epoch), worker as usize, generation);
             prop_assert_eq!(layout.generation_of(&name), Some(generation));

@@ -75,6 +75,10 @@ fn an_epoch_larger_than_the_buffer_is_one_transaction() {
             run.write(0, &megabyte).unwrap();
         }
         assert_eq!(records_of(&address).len(), 10 * round);
+        // What goes to the disk before its epoch ends is known under it, once the epochs are known.
+        let log = pelton_streams::ShardLog::open(dir.path(), &pelton_streams::Options::default()).unwrap();
+        let open: Vec<_> = log.open_transactions("out").unwrap().iter().map(|open| open.epoch).collect();
+        assert_eq!(open, [round as u64]);
         for step in ["prepare", "manifest", "commit"] {
             run.step(step).unwrap();
         }
