@@ -55,6 +55,7 @@ impl Job {
     pub fn start(spec: JobSpec) -> Result<JobHandle, JobError> {
         spec.settings.check()?;
         let lock = StateLock::hold(&spec.settings.state_dir)?;
+        forget_other_workers(&spec.settings)?;
         let store = CheckpointStore::open(&spec.settings.checkpoint_dir)?;
         let metrics = Metrics::start(&spec.id, spec.settings.metrics_address)?;
         let graph = Arc::new(spec.graph);
@@ -82,6 +83,20 @@ impl Job {
             .map_err(|source| JobError::Thread { name, source })?;
         Ok(JobHandle { stopper: Stopper { wishes }, board, thread: Some(thread) })
     }
+}
+
+/// Deletes what workers kept that this job does not have: it ran with more of them before.
+fn forget_other_workers(settings: &JobSettings) -> Result<(), JobError> {
+    let read = JobError::directory("read the state directory", &settings.state_dir);
+    for entry in std::fs::read_dir(&settings.state_dir).map_err(read)?.flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix('w')?.parse::<usize>().ok());
+        if number.is_some_and(|number| number >= settings.workers) {
+            let path = entry.path();
+            std::fs::remove_dir_all(&path).map_err(JobError::directory("delete", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs `spec` to its end.

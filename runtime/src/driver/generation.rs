@@ -37,6 +37,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// How often metrics are published, in milliseconds.
 const PUBLISH_MS: i64 = 1_000;
 
+/// Counts are looked at no more often than this, in microseconds: acknowledgements come in
+/// bursts.
+const LOOK_US: i64 = 5_000;
+
 /// Threads for the prepares of sinks. More would only queue at the disk.
 const PREPARE_THREADS: usize = 8;
 
@@ -104,6 +108,7 @@ struct Running<'a> {
     completed: Epoch,
     committing: Epoch,
     next_publish_ms: i64,
+    next_look_us: i64,
 }
 
 impl<'a> Running<'a> {
@@ -150,6 +155,7 @@ impl<'a> Running<'a> {
             completed: first_epoch,
             committing: first_epoch,
             next_publish_ms: 0,
+            next_look_us: 0,
         })
     }
 
@@ -232,9 +238,13 @@ impl<'a> Running<'a> {
     /// Looks at what passes, for those who watch.
     fn watch(&mut self, event: &Event) {
         let (now_us, now_ms) = (self.job.clock.now_us(), self.job.clock.now_ms());
-        self.look_at_sinks(now_us);
+        if now_us >= self.next_look_us {
+            self.look_at_sinks(now_us);
+        }
         match event {
-            Event::OperatorAcked(ack) => {
+            Event::OperatorAcked(ack) if self.latencies.contains_key(&ack.operator) => {
+                // What has arrived by now is of the epoch that has ended, and is counted with it.
+                self.look_at_sinks(now_us);
                 if let Some((_, latency)) = self.latencies.get_mut(&ack.operator) {
                     latency.ended(ack.epoch, now_us);
                 }
@@ -254,6 +264,7 @@ impl<'a> Running<'a> {
     }
 
     fn look_at_sinks(&mut self, now_us: i64) {
+        self.next_look_us = now_us + LOOK_US;
         if self.latencies.is_empty() {
             return;
         }

@@ -6,5 +6,6 @@
 mod coordinator;
 mod jobs;
 mod keyed;
+mod measure;
 mod simulator;
 mod small;

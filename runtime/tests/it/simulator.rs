@@ -364,7 +364,10 @@ impl World {
                 committable: committable.clone().filter(|_| operator == SINK),
                 alignment_us: 0,
             });
-            running.lanes.entry(("operator", operator.0, index)).or_default().push_back(event);
+            // A prepare takes its time; an epoch without records has none, and overtakes it.
+            let prepares = committable.is_some() && operator == SINK;
+            let lane = if prepares { "prepare" } else { "operator" };
+            running.lanes.entry((lane, operator.0, index)).or_default().push_back(event);
         }
         let keyed = if !is_calm && self.random.one_in(25) {
             Event::KeyedFailed { worker: index, message: "disk full".into() }
