@@ -89,10 +89,10 @@ impl ConfigFile {
                 let values = values.clone();
                 command.mut_arg(arg.get_id(), move |arg| arg.default_values(values).required(false))
             };
+            let run_and_explain = ["run", "explain"].into_iter();
+            command =
+                run_and_explain.fold(command, |command, name| command.mut_subcommand(name, with_default));
             command = with_default(command);
-            for name in ["run", "explain"] {
-                command = command.mut_subcommand(name, with_default);
-            }
         }
         Ok(command)
     }

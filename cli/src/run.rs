@@ -18,7 +18,7 @@ use pelton_runtime::{Job, JobReport, JobSettings, JobSpec};
 
 use crate::error::{Error, Result};
 use crate::options::{DisplayFlags, StatusFlag};
-use crate::{console, status_line, summary};
+use crate::{console, status_line, summary, units};
 
 /// How often the line on a terminal changes: as often as it can be read.
 const LINE_EVERY: Duration = Duration::from_millis(250);
@@ -28,8 +28,12 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
     console::start_log(&["pelton"]);
+    let begins = begins(&id, &settings);
     let job = Job::start(JobSpec::new(id, graph, settings))?;
     stop_on_signals(job.stopper())?;
+    if flags.status != StatusFlag::Off {
+        console::say(&begins);
+    }
     let display = Display::start(job.watcher(), flags.status);
     let ended = job.wait();
     drop(display);
@@ -41,6 +45,22 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
         write_report(&report, path)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What it runs with, in a line: where to look when something is not as expected.
+fn begins(id: &str, settings: &JobSettings) -> String {
+    let checkpoints = match settings.checkpoint_interval.ms() {
+        Some(ms) => format!("a checkpoint each {}", units::millis(ms)),
+        None => "a checkpoint at the end".to_owned(),
+    };
+    let metrics = settings
+        .metrics_address
+        .map_or_else(String::new, |address| format!(", metrics at http://{address}/metrics"));
+    format!(
+        "{id}: {}, {checkpoints} in {}{metrics}; Ctrl-C stops it",
+        units::plural(settings.workers as u64, "worker"),
+        settings.checkpoint_dir
+    )
 }
 
 fn write_report(report: &JobReport, path: &Path) -> Result {

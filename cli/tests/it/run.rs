@@ -1,0 +1,151 @@
+//! `run`: a job as a process, from its start to its exit code.
+
+use serde_json::Value;
+
+use crate::shell::{Shell, committed_lines, ended, signal, wait_for};
+
+/// The counts that the job gives of the numbers below `count`.
+fn counts(count: u64) -> Vec<String> {
+    let mut lines: Vec<String> =
+        (0..count).map(|number| format!("[{},{}]", number % 7, number / 7 + 1)).collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_job_runs_to_the_end_of_its_input() {
+    let shell = Shell::new();
+    let ran = shell.numbers("run --output out --count 1000 --workers 2 --report -");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(sorted(committed_lines(&shell.path("out"))), counts(1_000));
+
+    for part in [
+        "pelton-test-job: 2 workers, a checkpoint each 10.00 s in .pelton/pelton-test-job/checkpoints; Ctrl-C",
+        "job `pelton-test-job` has processed all its input, in ",
+        "  numbers    1,000",
+        "  counts    1,000",
+        "processed",
+        "committed",
+        "checkpoints  1 completed; the last, ",
+        "restarts     0",
+    ] {
+        assert!(ran.err.contains(part), "`{part}` is missing in:\n{}", ran.err);
+    }
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&report["end"], &report["status"]["restarts"]), (&Value::from("completed"), &Value::from(0)));
+}
+
+#[test]
+fn run_is_what_a_job_does_without_a_command() {
+    let shell = Shell::new();
+    let ran = shell.numbers("--output out --count 100 --status off --report report.json");
+    ran.says("");
+    assert_eq!(sorted(committed_lines(&shell.path("out"))), counts(100));
+    assert!(shell.read("report.json").contains("\"end\": \"completed\""));
+}
+
+#[test]
+fn sigterm_and_sigint_stop_a_job_with_a_last_checkpoint() {
+    let shell = Shell::new();
+    for (name, generation) in [("TERM", 1), ("INT", 2)] {
+        let mut job = shell.start_numbers("run --output out --checkpoint-interval off");
+        wait_for(&mut job, "Ctrl-C stops it");
+        signal(&job, name);
+        let ran = ended(job);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains("was stopped, with a last checkpoint"), "{}", ran.err);
+        let report = shell.numbers("checkpoints show");
+        report.has(&["checkpoint ", &format!("generation   {generation}, epoch ")]);
+    }
+}
+
+#[test]
+fn a_stopped_job_goes_on_where_it_was() {
+    let shell = Shell::new();
+    let mut job = shell.start_numbers("run --output out");
+    wait_for(&mut job, "Ctrl-C stops it");
+    signal(&job, "TERM");
+    assert_eq!(ended(job).code, 0);
+    let before = committed_lines(&shell.path("out")).len() as u64;
+    shell.numbers(&format!("run --output out --count {}", before + 500)).has(&[]);
+    let after = sorted(committed_lines(&shell.path("out")));
+    assert_eq!(after, counts(before + 500), "each number is counted once, over both runs");
+}
+
+#[test]
+fn a_panic_of_the_job_is_told_with_its_place() {
+    let shell = Shell::new();
+    let ran = shell.numbers("run --output out --count 1000 --panic-at 500 --restart fixed:1:1ms");
+    ran.fails_with(
+        1,
+        &["error: the job failed after 1 restart: operator `inspect", "panicked on worker", "500 is unlucky"],
+    );
+}
+
+#[test]
+fn flags_that_cannot_work_are_told() {
+    let shell = Shell::new();
+    let run = |flags: &str| shell.numbers(&format!("run --output out {flags}"));
+    run("--speed 3").fails_with(2, &["unexpected argument '--speed'"]);
+    run("--workers 0 --checkpoint-interval 0").fails(
+        2,
+        "the settings of the job cannot work:\n  - `workers` is 0: a job needs at least one\n  - `checkpoint_interval_ms` is 0: give the time between checkpoints, or \"off\"",
+    );
+    run("--checkpoint-interval soon").fails_with(2, &["`soon` is no interval: write `500ms`"]);
+    run("--metrics 9464").fails_with(2, &["write it as ADDRESS:PORT, such as 127.0.0.1:9464"]);
+    run("--restart often").fails_with(2, &["it is no restart strategy; write `none`, `fixed:3:1s`"]);
+    run("--backend disk").fails_with(2, &["invalid value 'disk'", "rocksdb, memory"]);
+    run("--from 99 --count 1")
+        .fails_with(2, &["there is no checkpoint 99 in `.pelton/pelton-test-job/checkpoints`"]);
+    shell.numbers("run").fails_with(2, &["required arguments were not provided", "--output <DIR>"]);
+    assert!(!shell.path("out").exists());
+}
+
+#[test]
+fn two_jobs_do_not_share_a_state_directory() {
+    let shell = Shell::new();
+    let mut first = shell.start_numbers("run --output out");
+    wait_for(&mut first, "Ctrl-C stops it");
+    shell.numbers("run --output other").fails(
+        2,
+        "the state directory `.pelton/pelton-test-job/state` is in use by another job: stop that one, or give each job a state directory of its own",
+    );
+    signal(&first, "TERM");
+    assert_eq!(ended(first).code, 0);
+    shell
+        .numbers("run --output other --job-id other --checkpoint-dir .pelton/pelton-test-job/checkpoints")
+        .fails_with(3, &["are those of job `pelton-test-job`, this is job `other`"]);
+}
+
+#[test]
+fn metrics_are_served_where_asked() {
+    let shell = Shell::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    shell
+        .numbers(&format!("run --output out --metrics {address}"))
+        .fails_with(2, &[&format!("cannot serve metrics at {address}"), "choose another address"]);
+}
+
+#[test]
+fn help_shows_the_arguments_of_the_job_and_of_all_jobs() {
+    let shell = Shell::new();
+    shell.numbers("--help").has(&[
+        "Counts numbers by their remainder",
+        "run  ",
+        "explain",
+        "checkpoints",
+        "Arguments of the job:",
+        "--output <DIR>",
+        "Options of every job:",
+        "--checkpoint-interval <TIME>",
+        "PELTON_WORKERS",
+        "Exit codes:",
+    ]);
+    shell.numbers("explain --help").has(&["--dot", "--output <DIR>"]);
+}
