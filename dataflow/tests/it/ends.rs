@@ -1,5 +1,8 @@
 //! The end of bounded inputs, and sources that have nothing to read.
 
+use pelton_dataflow::operator::RestoredPart;
+use pelton_dataflow::time::EventTime;
+
 use crate::harness::{Cluster, Does, Route, Setup, Wiring};
 
 #[test]
@@ -110,4 +113,44 @@ fn a_first_epoch_beyond_zero_is_where_a_restored_job_goes_on() {
     cluster.say("in", 0, "a@1 b@2 barrier c@3");
     cluster.say("in", 1, "a@1 barrier");
     assert_eq!(cluster.finish(8).sunk_at("out"), 4);
+}
+
+/// What was reported once is not taken back by a restart: late before it is late after it.
+#[test]
+fn a_restored_operator_reports_no_lower_watermark_than_before() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    graph.sink("out", held);
+    let mut setup = Setup::of(2);
+    let part = |watermark| RestoredPart { groups: 0..64, watermark: EventTime(watermark), bytes: Vec::new() };
+    setup.restored.insert("hold".to_owned(), vec![part(40), part(30)]);
+    let mut cluster = Cluster::start(graph, setup);
+    cluster.say("in", 0, "wm35 barrier");
+    cluster.say("in", 1, "wm35 barrier");
+    cluster.settle_all();
+    let hold = cluster.node("hold").0;
+    let acks = cluster.log.acks.lock().unwrap().clone();
+    let of_hold = acks.iter().filter(|ack| ack.node == hold).map(|ack| ack.watermark.0);
+    assert_eq!(of_hold.collect::<Vec<_>>(), [40, 40]);
+    cluster.finish(1);
+}
+
+/// Everything between workers goes through bytes.
+#[test]
+fn records_survive_the_way_between_processes() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::To(1));
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    graph.sink("out", held);
+    let mut setup = Setup::of(2);
+    setup.encoded = true;
+    let mut cluster = Cluster::start(graph, setup);
+    cluster.say("in", 0, "a@1 b@2 wm2 barrier c@3");
+    cluster.say("in", 1, "wm5 barrier");
+    cluster.settle_all();
+    assert_eq!(cluster.log.take_lines_of("out/1"), ["got a@1", "got b@2", "reached 2ms", "froze 0"]);
+    assert_eq!(cluster.finish(1).sunk_at("out"), 3);
 }

@@ -174,17 +174,6 @@ fn workers_that_run_by_themselves_come_to_the_end() {
             }
         }
         cluster.run_free();
-        let mut epoch = 0;
-        while cluster.log.sunk_at("out") < 30_000 {
-            epoch += 1;
-            cluster.open(epoch);
-            cluster.log.wait("a checkpoint", |_| cluster.is_complete(epoch - 1));
-            if cluster.are_scripts_read() {
-                cluster.end_all();
-            }
-        }
-        cluster.stop();
-        assert_eq!(cluster.log.failures(), Vec::<String>::new());
-        assert_eq!(cluster.log.sunk_at("out"), 30_000);
+        assert_eq!(cluster.finish_free(0).sunk_at("out"), 30_000);
     }
 }

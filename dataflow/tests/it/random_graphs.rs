@@ -130,8 +130,10 @@ fn words(rng: &mut Rng, time: &mut i64) -> Vec<Line> {
         let at = |rng: &mut Rng| *time + rng.below(10) as i64;
         let batch = (0..1 + rng.below(6)).map(|_| ("".into(), rng.below(12) as u64, at(rng)));
         lines.push(Line::Batch(batch.collect()));
-        if rng.one_in(2) {
-            lines.push(Line::Time(SourceTime::Active(EventTime(*time))));
+        match rng.below(10) {
+            0 => lines.push(Line::Time(SourceTime::Idle)),
+            1..=5 => lines.push(Line::Time(SourceTime::Active(EventTime(*time)))),
+            _ => {}
         }
     }
     lines
@@ -147,6 +149,8 @@ fn run(seed: u64) {
     if rng.one_in(3) {
         setup.settings.batch_linger_us = u64::MAX / 2_000;
     }
+    setup.encoded = rng.one_in(4);
+    let is_free = rng.one_in(5);
     let mut cluster = Cluster::start(wiring, setup);
     let workers = cluster.workers();
     let mut times: Vec<i64> = vec![0; sources.len() * workers];
@@ -165,6 +169,7 @@ fn run(seed: u64) {
             {
                 target += 1;
             }
+            4 => cluster.pause(worker, rng.one_in(3)),
             3 if opened[worker] < target => {
                 opened[worker] = target;
                 cluster.control(worker).open_epoch(pelton_dataflow::time::Epoch(target));
@@ -173,13 +178,19 @@ fn run(seed: u64) {
         }
         assert_eq!(cluster.log.failures(), Vec::<String>::new());
     }
+    (0..workers).for_each(|worker| cluster.pause(worker, false));
     cluster.open(target);
     let emitted: Vec<_> = sources
         .iter()
         .flat_map(|source| (0..workers).map(move |worker| (source, worker)))
         .map(|(source, worker)| (source.clone(), cluster.script(source, worker).clone()))
         .collect();
-    let log = cluster.finish(target);
+    let log = if is_free {
+        cluster.run_free();
+        cluster.finish_free(target)
+    } else {
+        cluster.finish(target)
+    };
 
     let built = Built { wiring: Wiring::new(), nodes, sources };
     let mut expected = BTreeMap::new();

@@ -17,10 +17,10 @@ fn ticking(ticks: &std::sync::Arc<Ticks>) -> Cluster {
     Cluster::start(graph, Setup::of(1))
 }
 
-/// Steps until the stage has had `turns` more turns: it is woken to look at the clock.
-fn turns(cluster: &mut Cluster, ticks: &Ticks, turns: u64) {
-    let until = ticks.turns.load(Ordering::SeqCst) + turns;
-    while ticks.turns.load(Ordering::SeqCst) < until {
+/// Steps until the stage has had two more turns: it is woken to look at the clock.
+fn two_turns(cluster: &mut Cluster, ticks: &Ticks) {
+    let until = ticks.asked.load(Ordering::SeqCst) + 6;
+    while ticks.asked.load(Ordering::SeqCst) < until {
         cluster.steps(0, 100);
     }
 }
@@ -30,16 +30,16 @@ fn a_timer_of_processing_time_rings_when_the_clock_gets_there_and_not_before() {
     let ticks = Ticks::at(1_000, 500);
     let mut cluster = ticking(&ticks);
     let clock = cluster.clock.clone();
-    turns(&mut cluster, &ticks, 4);
+    two_turns(&mut cluster, &ticks);
     clock.advance(Duration::from_millis(999));
-    turns(&mut cluster, &ticks, 4);
+    two_turns(&mut cluster, &ticks);
     assert_eq!(cluster.log.take_lines(), [""; 0]);
     clock.advance(Duration::from_millis(1));
-    turns(&mut cluster, &ticks, 4);
+    two_turns(&mut cluster, &ticks);
     assert_eq!(cluster.log.take_lines(), ["ticking/0 rang at 1000"]);
     // A clock that jumps rings once, as the operator asked.
     clock.advance(Duration::from_millis(5_000));
-    turns(&mut cluster, &ticks, 4);
+    two_turns(&mut cluster, &ticks);
     assert_eq!(cluster.log.take_lines(), ["ticking/0 rang at 6000"]);
     assert_eq!(ticks.calls.load(Ordering::SeqCst), 2);
     cluster.finish(0);
@@ -55,19 +55,19 @@ fn a_timer_does_not_ring_after_the_stop() {
     assert_eq!(ticks.calls.load(Ordering::SeqCst), 0);
 }
 
-/// A stage is asked when it wants to be woken once a turn: turns without a reason would show.
+/// In each turn a stage asks when it is to be woken: turns without a reason would show.
 #[test]
 fn an_idle_job_does_not_spin() {
     let ticks = Ticks::at(i64::MAX, 0);
     let mut cluster = ticking(&ticks);
     cluster.say("in", 0, "a@1 wm1 b@2 wm2");
     cluster.settle_all();
-    let (before, polls) = (ticks.turns.load(Ordering::SeqCst), cluster.script("in", 0));
+    let (before, polls) = (ticks.asked.load(Ordering::SeqCst), cluster.script("in", 0));
     let polls_before = polls.polls.load(Ordering::SeqCst);
     let started = monotonic_ns();
     cluster.steps(0, 20_000);
     let elapsed_ms = (monotonic_ns() - started) / 1_000_000;
-    assert_eq!(ticks.turns.load(Ordering::SeqCst), before, "nothing was sent to it");
+    assert_eq!(ticks.asked.load(Ordering::SeqCst), before, "nothing was sent to it");
     let polls = cluster.script("in", 0).polls.load(Ordering::SeqCst) - polls_before;
     // A source looks after its splits every 20 ms.
     assert!(polls <= 2 + elapsed_ms / 20, "{polls} polls in {elapsed_ms} ms");
@@ -84,9 +84,49 @@ fn wake_ups_do_not_pile_up() {
         cluster.steps(0, 20);
     }
     cluster.settle_all();
-    let (before, started) = (ticks.turns.load(Ordering::SeqCst), monotonic_ns());
+    let (before, started) = (ticks.asked.load(Ordering::SeqCst), monotonic_ns());
     cluster.steps(0, 20_000);
     let elapsed_ms = (monotonic_ns() - started) / 1_000_000;
-    let turns = ticks.turns.load(Ordering::SeqCst) - before;
-    assert!(turns <= 2 + elapsed_ms / 50, "{turns} turns in {elapsed_ms} ms of waiting for 50 ms each");
+    let asked = ticks.asked.load(Ordering::SeqCst) - before;
+    assert!(asked <= 3 * (2 + elapsed_ms / 50), "asked {asked} times in {elapsed_ms} ms, once in 50 is due");
+}
+
+/// The stage of the source has a batch that no credit lets out.
+#[test]
+fn a_stage_without_credit_does_not_spin() {
+    let ticks = Ticks::at(i64::MAX, 0);
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let ticking = graph.op("ticking", &[numbers], Does::Tick(ticks.clone()));
+    let sent = graph.exchange("to_one", ticking, Route::To(1));
+    graph.sink("out", sent);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 2));
+    cluster.script("in", 0).flood(100, 1, &[0], 1);
+    cluster.say("in", 0, "barrier");
+    cluster.settle(&[0]);
+    cluster.open(1);
+    cluster.settle(&[0]);
+    let before = ticks.asked.load(Ordering::SeqCst);
+    cluster.steps(0, 20_000);
+    assert_eq!(ticks.asked.load(Ordering::SeqCst), before, "it waits for credit alone");
+    cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 100);
+    cluster.finish(2);
+}
+
+/// A stage that is told to wait looks again each millisecond, and not more often.
+#[test]
+fn a_paused_stage_does_not_spin() {
+    let ticks = Ticks::at(i64::MAX, 0);
+    let mut cluster = ticking(&ticks);
+    cluster.pause(0, true);
+    cluster.say("in", 0, "a@1");
+    cluster.settle_all();
+    let (before, started) = (ticks.asked.load(Ordering::SeqCst), monotonic_ns());
+    cluster.steps(0, 20_000);
+    let elapsed_ms = (monotonic_ns() - started) / 1_000_000;
+    let asked = ticks.asked.load(Ordering::SeqCst) - before;
+    assert!(asked <= 3 * (2 + elapsed_ms), "asked {asked} times in {elapsed_ms} ms");
+    cluster.pause(0, false);
+    cluster.until("the record", |cluster| cluster.log.sunk_at("out") == 1);
+    cluster.finish(0);
 }

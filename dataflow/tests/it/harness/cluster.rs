@@ -41,6 +41,8 @@ pub struct Setup {
     pub workers: usize,
     pub settings: Settings,
     pub restored: HashMap<String, Vec<RestoredPart>>,
+    /// Everything between workers goes through bytes, as between processes.
+    pub encoded: bool,
 }
 
 impl Setup {
@@ -54,7 +56,7 @@ impl Setup {
             slice_us: 1_000_000_000,
             poll_interval_us: 1,
         };
-        Self { workers, settings, restored: HashMap::new() }
+        Self { workers, settings, restored: HashMap::new(), encoded: false }
     }
 
     /// Stages that yield after each call of an operator.
@@ -126,7 +128,12 @@ impl Cluster {
             graph: graph.clone(),
             setup: Arc::new(setup),
         };
-        let builders = CommunicationConfig::Process(shared.setup.workers);
+        let workers = shared.setup.workers;
+        let builders = if shared.setup.encoded {
+            CommunicationConfig::ProcessBinary(workers)
+        } else {
+            CommunicationConfig::Process(workers)
+        };
         let (builders, others) = builders.try_build().expect("allocators within a process");
         let (mut seats, benches): (Vec<Seat>, Vec<_>) =
             (0..shared.setup.workers).map(|_| seat(shared.first_epoch)).unzip();
@@ -275,6 +282,26 @@ impl Cluster {
         self.until("the last checkpoint", |cluster| cluster.is_complete(last) || cluster.log.failed());
         assert_eq!(self.log.failures(), Vec::<String>::new());
         self.check_acks(last);
+        self.log.clone()
+    }
+
+    /// Has workers that run by themselves take epochs from `from` on to the end of their inputs.
+    pub fn finish_free(mut self, from: u64) -> Arc<Log> {
+        let mut epoch = from;
+        loop {
+            if self.are_scripts_read() {
+                self.end_all();
+            }
+            self.open(epoch + 1);
+            self.log.wait("a checkpoint", |_| self.is_complete(epoch));
+            if self.log.has_ended_in(epoch) {
+                break;
+            }
+            epoch += 1;
+        }
+        self.stop();
+        assert_eq!(self.log.failures(), Vec::<String>::new());
+        self.check_acks(epoch);
         self.log.clone()
     }
 

@@ -114,6 +114,12 @@ impl Log {
         self.acks.lock().unwrap().iter().filter(|ack| ack.epoch == epoch).count()
     }
 
+    /// Whether the end had passed wherever `epoch` was acknowledged.
+    pub fn has_ended_in(&self, epoch: u64) -> bool {
+        let acks = self.acks.lock().unwrap();
+        acks.iter().filter(|ack| ack.epoch == epoch).all(|ack| ack.watermark == EventTime::END)
+    }
+
     pub fn failed(&self) -> bool {
         !self.failures.lock().unwrap().is_empty()
     }

@@ -58,8 +58,8 @@ pub struct Ticks {
     /// Zero for once.
     pub period_ms: i64,
     pub calls: AtomicU64,
-    /// How often its stage had a turn: it is asked for its next wake-up once a turn.
-    pub turns: AtomicU64,
+    /// How often it was asked for its next wake-up: one to three times in each turn of its stage.
+    pub asked: AtomicU64,
 }
 
 impl Ticks {
@@ -68,7 +68,7 @@ impl Ticks {
             next_ms: AtomicI64::new(next_ms),
             period_ms,
             calls: AtomicU64::new(0),
-            turns: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
         })
     }
 }
@@ -277,7 +277,7 @@ impl Operator for Op {
     fn next_wakeup_ms(&self) -> Option<i64> {
         match &self.does {
             Does::Tick(ticks) => {
-                ticks.turns.fetch_add(1, Ordering::SeqCst);
+                ticks.asked.fetch_add(1, Ordering::SeqCst);
                 let next = ticks.next_ms.load(Ordering::SeqCst);
                 (next != i64::MAX).then_some(next)
             }
