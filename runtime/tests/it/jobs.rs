@@ -15,7 +15,7 @@ use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::files::Backend;
 use tempfile::TempDir;
 
-use super::small::{Bomb, Gate, Numbers, TOTAL, Table, all_numbers, graph, splits};
+use super::small::{Bomb, Gate, Numbers, TOTAL, Table, Unbuildable, all_numbers, graph, splits};
 
 /// A place for a job to live in across its starts.
 pub struct Home {
@@ -218,6 +218,35 @@ fn panic_in_one_worker_ends_all() {
     let error = home.start(graph(numbers, vec![Arc::new(bomb)], &table), settings).wait().unwrap_err();
     let message = error.to_string();
     assert!(message.contains("the job failed: operator `map-1` panicked on worker"), "{message}");
+}
+
+#[test]
+fn an_operator_that_cannot_be_built_on_one_worker_ends_all() {
+    for panics in [false, true] {
+        let (home, table) = (Home::new(), Table::new());
+        let numbers = Numbers { splits: splits(4, 1_000_000), gate: Gate::open() };
+        let unbuildable = Arc::new(Unbuildable { worker: 1, panics });
+        let error = home.run(graph(numbers, vec![unbuildable], &table), 3).unwrap_err();
+        assert!(matches!(error, JobError::Failed { restarts: 0, .. }), "what cannot start is told at once");
+        assert!(error.to_string().contains("no model to load"), "{error}");
+    }
+}
+
+#[test]
+fn a_job_that_is_taken_over_stops_for_good() {
+    let (home, table, gate) = (Home::new(), Table::new(), Gate::at(1_000));
+    let numbers = || Numbers { splits: splits(2, 3_000), gate: gate.clone() };
+    let zombie = home.start(graph(numbers(), Vec::new(), &table), home.settings(2));
+    table.wait_until_visible(2_000);
+
+    let elsewhere = JobSettings { state_dir: home.directory.path().join("other-host"), ..home.settings(1) };
+    let successor = home.start(graph(numbers(), Vec::new(), &table), elsewhere);
+    let error = zombie.wait().unwrap_err();
+    assert!(matches!(error, JobError::Lost { .. }), "{error}");
+    assert!(error.to_string().contains("another process took the job over"), "{error}");
+    gate.set(u64::MAX);
+    assert_eq!(successor.wait().unwrap().end, End::Completed);
+    check_everything_once(&table, 2, 3_000);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use pelton_dataflow::operator::OperatorFactory;
 use pelton_runtime::{End, Job, JobSettings, JobSpec};
 use pelton_state::files::Backend;
 
 use super::jobs::Home;
-use super::small::{Gate, KEYS, Numbers, Table, all_numbers, keyed_graph, splits};
+use super::small::{Bomb, Gate, KEYS, Numbers, Table, all_numbers, keyed_graph, splits};
 
 fn backends() -> Vec<Backend> {
     if cfg!(feature = "rocksdb") { vec![Backend::Memory, Backend::RocksDb] } else { vec![Backend::Memory] }
@@ -34,7 +36,7 @@ fn counts_survive_stops_kills_and_other_numbers_of_workers() {
         for (round, workers) in [1, 3, 2, 2, 4, 1].into_iter().enumerate() {
             gate.set((round as u64 + 1) * 2_000);
             let settings = JobSettings { backend, ..home.settings(workers) };
-            let handle = home.start(keyed_graph(numbers(), "count", &table), settings);
+            let handle = home.start(keyed_graph(numbers(), Vec::new(), "count", &table), settings);
             if round == 5 {
                 assert_eq!(handle.wait().unwrap().end, End::Completed);
             } else if round % 2 == 0 {
@@ -51,17 +53,33 @@ fn counts_survive_stops_kills_and_other_numbers_of_workers() {
 }
 
 #[test]
+fn counts_survive_failures_without_a_new_process() {
+    for backend in backends() {
+        let (home, table) = (Home::new(), Table::new());
+        let bomb = |at| -> Arc<dyn OperatorFactory> {
+            Arc::new(Bomb { at, panics: at % 2 == 0, armed: Arc::new(AtomicBool::new(true)) })
+        };
+        let numbers = Numbers { splits: splits(3, 10_000), gate: Gate::open() };
+        let bombs = vec![bomb(1_000), bomb(1_005_001), bomb(2_009_000)];
+        let settings = JobSettings { backend, ..home.settings(2) };
+        let report = home.start(keyed_graph(numbers, bombs, "count", &table), settings).wait().unwrap();
+        assert_eq!((report.end, report.status.restarts), (End::Completed, 3));
+        check_counts(&table, 3, 10_000);
+    }
+}
+
+#[test]
 fn a_renamed_operator_is_told_of_and_refused_without_the_flag() {
     for backend in backends() {
         let (home, table, gate) = (Home::new(), Table::new(), Gate::at(50));
         let numbers = || Numbers { splits: splits(1, 100), gate: gate.clone() };
         let settings = JobSettings { backend, ..home.settings(1) };
-        let handle = home.start(keyed_graph(numbers(), "count", &table), settings.clone());
+        let handle = home.start(keyed_graph(numbers(), Vec::new(), "count", &table), settings.clone());
         table.wait_until_arrived(50);
         handle.stop();
         handle.wait().unwrap();
 
-        let renamed = || keyed_graph(numbers(), "recount", &table);
+        let renamed = || keyed_graph(numbers(), Vec::new(), "recount", &table);
         let message = home.start(renamed(), settings.clone()).wait().unwrap_err().to_string();
         assert!(message.contains("holds state that no operator of this graph claims"), "{message}");
         assert!(message.contains("count") && message.contains("allow_dropped_state"), "{message}");
@@ -78,7 +96,7 @@ fn a_renamed_operator_is_told_of_and_refused_without_the_flag() {
 fn a_damaged_state_file_is_an_error_that_names_it() {
     let (home, table, gate) = (Home::new(), Table::new(), Gate::at(50));
     let numbers = || Numbers { splits: splits(1, 100), gate: gate.clone() };
-    let handle = home.start(keyed_graph(numbers(), "count", &table), home.settings(1));
+    let handle = home.start(keyed_graph(numbers(), Vec::new(), "count", &table), home.settings(1));
     table.wait_until_arrived(50);
     handle.stop();
     handle.wait().unwrap();
@@ -90,7 +108,7 @@ fn a_damaged_state_file_is_an_error_that_names_it() {
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     std::fs::remove_dir_all(home.settings(1).state_dir).unwrap();
-    let spec = JobSpec::new("job", keyed_graph(numbers(), "count", &table), home.settings(1));
+    let spec = JobSpec::new("job", keyed_graph(numbers(), Vec::new(), "count", &table), home.settings(1));
     let message = Job::start(spec).unwrap().wait().unwrap_err().to_string();
     assert!(message.contains(&file.path) && message.contains("is damaged"), "{message}");
 }

@@ -29,7 +29,7 @@ fn measure_an_idle_job() {
         let (home, table, gate) = (Home::new(), Table::new(), Gate::at(100));
         let numbers = Numbers { splits: splits(2, 200), gate };
         let settings = JobSettings { backend: backend(), checkpoint_interval: interval, ..home.settings(2) };
-        let handle = home.start(keyed_graph(numbers, "count", &table), settings);
+        let handle = home.start(keyed_graph(numbers, Vec::new(), "count", &table), settings);
         table.wait_until_arrived(200);
         let (_held, never) = mpsc::channel::<()>();
         let ticks = cpu_ticks();
@@ -48,7 +48,7 @@ fn measure_the_time_to_the_first_output() {
         let numbers = Numbers { splits: splits(2, 100), gate: Gate::open() };
         let settings = JobSettings { backend: backend(), ..home.settings(2) };
         let started = monotonic_ns();
-        let handle = home.start(keyed_graph(numbers, "count", &table), settings);
+        let handle = home.start(keyed_graph(numbers, Vec::new(), "count", &table), settings);
         table.wait_until_arrived(1);
         let first = monotonic_ns();
         table.wait_until_visible(200);

@@ -196,6 +196,22 @@ impl Operator for BombOperator {
     }
 }
 
+/// Cannot be built on one worker.
+pub struct Unbuildable {
+    pub worker: usize,
+    pub panics: bool,
+}
+
+impl OperatorFactory for Unbuildable {
+    fn build(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> {
+        if cx.worker == self.worker {
+            assert!(!self.panics, "no model to load");
+            return Err("no model to load".into());
+        }
+        Bomb { at: u64::MAX, panics: false, armed: Arc::default() }.build(cx)
+    }
+}
+
 /// A store of transactions in memory, which outlives jobs.
 #[derive(Default)]
 pub struct Table {
@@ -457,11 +473,19 @@ impl Partitioner for ByKey {
     }
 }
 
-/// source -> exchange by key -> count by key, called `name` -> sink.
-pub fn keyed_graph(numbers: Numbers, name: &str, table: &Arc<Table>) -> Graph {
+/// source -> [operators] -> exchange by key -> count by key, called `name` -> sink.
+pub fn keyed_graph(
+    numbers: Numbers,
+    operators: Vec<Arc<dyn OperatorFactory>>,
+    name: &str,
+    table: &Arc<Table>,
+) -> Graph {
     let mut builder = GraphBuilder::new();
-    let source = add(&mut builder, Some("numbers"), "source", None, Role::Source(Arc::new(numbers)));
-    let exchange = add(&mut builder, None, "key_by", Some(source), Role::Exchange(Arc::new(by_key)));
+    let mut last = add(&mut builder, Some("numbers"), "source", None, Role::Source(Arc::new(numbers)));
+    for operator in operators {
+        last = add(&mut builder, None, "map", Some(last), Role::Operator(operator));
+    }
+    let exchange = add(&mut builder, None, "key_by", Some(last), Role::Exchange(Arc::new(by_key)));
     let count =
         add(&mut builder, Some(name), "process", Some(exchange), Role::Operator(Arc::new(CountByKey)));
     let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
