@@ -1,0 +1,375 @@
+//! Histories worth a name.
+
+use std::sync::{Condvar, Mutex};
+
+use pelton_dataflow::key::hash_of;
+use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_state::checkpoint::names::{Declared, NameTable};
+use pelton_state::{Backend, KeyedState, ListTable, MapTable, StateError, StateSpec, StateStore, TimeDomain};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{Card, Job, Key, LOG, SEEN, Worker, acks, backends, freeze, key, owner, spec};
+
+fn pay(workers: &mut [Worker], job: &Job, card: u8, amount: u64) {
+    let key = key(card);
+    let worker = owner(job.groups, &key, workers.len());
+    workers[worker].cards.state(hash_of(&key), &key).unwrap().payments += amount;
+}
+
+fn paid(workers: &mut [Worker], job: &Job, card: u8) -> u64 {
+    let key = key(card);
+    let worker = owner(job.groups, &key, workers.len());
+    workers[worker].cards.state(hash_of(&key), &key).unwrap().payments
+}
+
+/// An overlay over its share is frozen and on its way to the backend when the barrier comes. What
+/// was spilled before the barrier is in the checkpoint, what is spilled behind it is not, though
+/// another operator of the worker has not frozen yet.
+#[test]
+fn spill_in_progress_when_the_barrier_arrives() {
+    for backend in backends() {
+        let mut job = Job { memory_bytes: 1 << 10, ..Job::new(backend) };
+        let mut workers = job.start(1, &[]);
+        for card in 0..200 {
+            pay(&mut workers, &job, card, 1);
+        }
+        workers[0].cards.freeze(Epoch(1)).unwrap();
+        for card in 0..200 {
+            pay(&mut workers, &job, card, 10);
+        }
+        workers[0].sums.freeze(Epoch(1)).unwrap();
+        let saved = acks(&mut workers, 1);
+        freeze(&mut workers, 2);
+        let later = acks(&mut workers, 2);
+        assert!((0..200).all(|card| paid(&mut workers, &job, card) == 11));
+        drop(workers);
+
+        let mut workers = job.start(1, &saved);
+        assert!((0..200).all(|card| paid(&mut workers, &job, card) == 1), "{backend:?}");
+        drop(workers);
+        let mut workers = job.start(1, &later);
+        assert!((0..200).all(|card| paid(&mut workers, &job, card) == 11), "{backend:?}");
+    }
+}
+
+#[test]
+fn state_moves_with_its_key_groups() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut saved = Vec::new();
+        for (epoch, workers) in [1, 3, 2, 1].into_iter().enumerate() {
+            let mut workers = job.start(workers, &saved);
+            for card in 0..100 {
+                assert_eq!(paid(&mut workers, &job, card), epoch as u64, "card {card}, {backend:?}");
+                pay(&mut workers, &job, card, 1);
+            }
+            freeze(&mut workers, epoch as u64);
+            saved = acks(&mut workers, epoch as u64);
+        }
+    }
+}
+
+/// A range marker takes away rows of the backend and of layers that are still being written, and
+/// leaves those of its own layer.
+#[test]
+fn a_cleared_table_stays_cleared() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(1, &[]);
+        let (card, other) = (key(1), key(4));
+        let at = |n: u16| (n, String::new());
+        for (epoch, rows) in [(1, 0..40), (2, 40..50)] {
+            for key in [&card, &other] {
+                let mut seen = workers[0].cards.map(&SEEN, hash_of(key), key).unwrap();
+                rows.clone().for_each(|n| seen.insert(&at(n), 1).unwrap());
+            }
+            freeze(&mut workers, epoch);
+        }
+        let mut seen = workers[0].cards.map(&SEEN, hash_of(&card), &card).unwrap();
+        seen.clear();
+        seen.insert(&at(7), 2).unwrap();
+        drop(seen);
+        freeze(&mut workers, 3);
+        // Enough layers that they are merged.
+        for epoch in 4..24 {
+            pay(&mut workers, &job, 0, 1);
+            freeze(&mut workers, epoch);
+        }
+        let saved = acks(&mut workers, 23);
+        for restored in [false, true] {
+            if restored {
+                workers.clear();
+                workers = job.start(1, &saved);
+            }
+            let mut seen = workers[0].cards.map(&SEEN, hash_of(&card), &card).unwrap();
+            assert_eq!(seen.get(&at(7)).unwrap(), Some(2));
+            assert_eq!(seen.get(&at(8)).unwrap(), None);
+            let rows: Vec<_> = seen.iter().unwrap().map(Result::unwrap).collect();
+            assert_eq!(rows, [(at(7), 2)], "{backend:?}, restored: {restored}");
+            drop(seen);
+            let mut seen = workers[0].cards.map(&SEEN, hash_of(&other), &other).unwrap();
+            assert_eq!(seen.iter().unwrap().count(), 50, "another key keeps its rows");
+        }
+    }
+}
+
+#[test]
+fn a_map_of_more_rows_than_are_cached_is_read_in_order() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(1, &[]);
+        let card = key(1);
+        let at = |n: u16| (n, String::new());
+        let mut seen = workers[0].cards.map(&SEEN, hash_of(&card), &card).unwrap();
+        (0..1_000).for_each(|n| seen.insert(&at(n), 1).unwrap());
+        drop(seen);
+        freeze(&mut workers, 1);
+        let saved = acks(&mut workers, 1);
+        workers.clear();
+        workers = job.start(1, &saved);
+        let mut seen = workers[0].cards.map(&SEEN, hash_of(&card), &card).unwrap();
+        seen.remove(&at(500)).unwrap();
+        seen.insert(&at(1_500), 2).unwrap();
+        let rows: Vec<u16> = seen.iter().unwrap().map(|row| row.unwrap().0.0).collect();
+        let expected: Vec<u16> = (0..1_000).filter(|n| *n != 500).chain([1_500]).collect();
+        assert_eq!(rows, expected, "{backend:?}");
+    }
+}
+
+#[test]
+fn files_that_lie_in_the_store_are_not_put_again() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(1, &[]);
+        (0..200).for_each(|card| pay(&mut workers, &job, card, 1));
+        freeze(&mut workers, 1);
+        let first = workers[0].ack(1);
+        workers.clear();
+        let mut workers = job.start(1, std::slice::from_ref(&first));
+        freeze(&mut workers, 2);
+        let second = workers[0].ack(2);
+        let rows = |ack: &pelton_state::KeyedAck| {
+            let named = ack
+                .files
+                .iter()
+                .filter(|file| !file.path.contains("-MANIFEST") && !file.path.contains("-CURRENT"));
+            named.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&first), rows(&second), "{backend:?}");
+        assert!(rows(&first).iter().all(|file| file.path.starts_with("data/00000001/w0000/")));
+        assert!(second.new_bytes < first.new_bytes, "{backend:?}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(1, &[]);
+        pay(&mut workers, &job, 1, 1);
+        freeze(&mut workers, 1);
+        let saved = acks(&mut workers, 1);
+        workers.clear();
+        for file in &saved[0].files {
+            let path = job.dir.path().join("checkpoints").join(&file.path);
+            let good = std::fs::read(&path).unwrap();
+            let mut bad = good.clone();
+            bad[good.len() / 2] ^= 0x10;
+            for bytes in [&bad[..], &good[..good.len() - 1]] {
+                std::fs::write(&path, bytes).unwrap();
+                let error = Worker::open(&job, 0, 1, &saved).err().unwrap();
+                assert!(matches!(error, StateError::Damaged { .. }), "{error}");
+                assert!(error.to_string().contains(&file.path), "{error}");
+            }
+            std::fs::remove_file(&path).unwrap();
+            let error = Worker::open(&job, 0, 1, &saved).err().unwrap().to_string();
+            assert!(error.contains(&file.path), "{error}");
+            std::fs::write(&path, good).unwrap();
+        }
+        assert!(Worker::open(&job, 0, 1, &saved).is_ok());
+    }
+}
+
+/// Nothing can be put: the store says so once, and what was frozen stays readable.
+#[test]
+fn a_store_that_cannot_be_written_is_reported() {
+    let mut job = Job::new(Backend::Memory);
+    let checkpoints = job.checkpoints();
+    drop(checkpoints);
+    let mut workers = job.start(1, &[]);
+    std::fs::remove_dir_all(job.dir.path().join("checkpoints")).unwrap();
+    std::fs::write(job.dir.path().join("checkpoints"), "no directory").unwrap();
+    pay(&mut workers, &job, 1, 5);
+    freeze(&mut workers, 1);
+    let error = workers[0].next_ack().unwrap_err().to_string();
+    assert!(error.contains("checkpoint store") && error.contains("data/00000001/w0000/"), "{error}");
+    assert_eq!(paid(&mut workers, &job, 1), 5);
+}
+
+#[test]
+fn checkpoints_of_another_backend_are_refused() {
+    let mut job = Job::new(Backend::Memory);
+    let mut workers = job.start(1, &[]);
+    freeze(&mut workers, 1);
+    let mut saved = acks(&mut workers, 1);
+    saved[0].backend = Backend::RocksDb;
+    let error = Worker::open(&job, 0, 1, &saved).err().unwrap().to_string();
+    assert!(error.contains("--backend rocksdb"), "{error}");
+}
+
+#[test]
+fn undeclared_tables_and_timers_are_named() {
+    let mut job = Job::new(Backend::Memory);
+    let mut worker = job.start(1, &[]).remove(0);
+    let card = key(1);
+    let hash = hash_of(&card);
+    let other: MapTable<u8, u8> = MapTable::new("other");
+    let error = worker.cards.map(&other, hash, &card).err().unwrap().to_string();
+    assert!(
+        error.contains("`cards`") && error.contains("`other`") && error.contains("`seen`, `log`"),
+        "{error}"
+    );
+    let types: ListTable<String> = ListTable::new("log");
+    let error = worker.cards.list(&types, hash, &card).err().unwrap().to_string();
+    assert!(error.contains("String") && error.contains("u32"), "{error}");
+    let mut plain: KeyedState<Key, Card> = worker.store.keyed("cards", StateSpec::new()).unwrap();
+    assert!(plain.set_timer(TimeDomain::Event, hash, &card, 1).is_err());
+    let unknown = worker.store.keyed::<Key, Card>("nobody", spec()).err().unwrap().to_string();
+    assert!(unknown.contains("`nobody`"), "{unknown}");
+}
+
+fn numbered(operator: &str) -> NameTable {
+    let mut names = NameTable::default();
+    let declared =
+        Declared { operator, state: "value", kind: "value", type_name: "", fingerprint: "", version: 1 };
+    names.declare([declared]).unwrap();
+    names
+}
+
+#[test]
+fn rows_of_an_earlier_version_are_upgraded_when_they_are_read() {
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Later {
+        cents: i64,
+        currency: String,
+    }
+    let mut job = Job::new(Backend::Memory);
+    let open = |job: &Job, restored: &[_]| {
+        let (mut options, acks) = job.options(0, 1, restored);
+        options.ids = numbered("spend");
+        (StateStore::open(options).unwrap(), acks)
+    };
+    job.generation = 1;
+    let (store, acks) = open(&job, &[]);
+    let mut spend: KeyedState<u8, u32> = store.keyed("spend", StateSpec::new()).unwrap();
+    *spend.state(hash_of(&7u8), &7).unwrap() = 5;
+    spend.freeze(Epoch(1)).unwrap();
+    let saved = [acks.recv().unwrap().unwrap()];
+    drop((spend, store));
+
+    job.generation = 2;
+    let (store, _acks) = open(&job, &saved);
+    let spec = StateSpec::<Later>::new().version(2);
+    let mut unread: KeyedState<u8, Later> = store.keyed("spend", spec.clone()).unwrap();
+    let error = unread.state(hash_of(&7u8), &7).err().unwrap().to_string();
+    assert!(error.contains("schema version 1, and reads version 2"), "{error}");
+    let spec = spec.upgrade(|version, bytes| {
+        assert_eq!(version, 1);
+        let dollars: u32 = pelton_state::codec::decode(bytes).unwrap();
+        Ok(Later { cents: i64::from(dollars) * 100, currency: "usd".to_owned() })
+    });
+    let mut spend: KeyedState<u8, Later> = store.keyed("spend", spec).unwrap();
+    let found = spend.state(hash_of(&7u8), &7).unwrap().clone();
+    assert_eq!(found, Later { cents: 500, currency: "usd".to_owned() });
+}
+
+/// Writing this state waits until the gate is open.
+static GATE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+struct Slow(u64);
+
+impl Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let open = GATE.0.lock().unwrap();
+        drop(GATE.1.wait_while(open, |open| !*open).unwrap());
+        self.0.serialize(to)
+    }
+}
+
+#[test]
+fn a_worker_pauses_while_three_layers_wait_to_be_written() {
+    let mut job = Job::new(Backend::Memory);
+    job.generation = 1;
+    let (mut options, acks) = job.options(0, 1, &[]);
+    options.ids = numbered("slow");
+    let store = StateStore::open(options).unwrap();
+    let mut slow: KeyedState<u8, Slow> = store.keyed("slow", StateSpec::new()).unwrap();
+    for epoch in 1..=3 {
+        assert!(!store.needs_pause(), "before epoch {epoch}");
+        slow.state(hash_of(&7u8), &7).unwrap().0 += 1;
+        slow.freeze(Epoch(epoch)).unwrap();
+        assert_eq!(slow.state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
+    }
+    assert!(store.needs_pause());
+    *GATE.0.lock().unwrap() = true;
+    GATE.1.notify_all();
+    let epochs: Vec<_> = (0..3).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
+    assert_eq!((epochs, store.needs_pause()), (vec![1, 2, 3], false));
+    store.clone().close().unwrap();
+    assert!(slow.freeze(Epoch(4)).unwrap_err().to_string().contains("closed"));
+}
+
+#[test]
+fn a_window_fires_in_slices_with_barriers_in_between() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(1, &[]);
+        let window = EventTime(10);
+        for card in 0..60 {
+            *workers[0].sums.at(window, hash_of(&key(card)), &key(card)).unwrap() += 1;
+        }
+        *workers[0].sums.at(EventTime(20), hash_of(&key(0)), &key(0)).unwrap() += 1;
+        freeze(&mut workers, 1);
+        let mut given = workers[0].sums.drain(window, 25).unwrap();
+        freeze(&mut workers, 2);
+        given.extend(workers[0].sums.drain(window, 25).unwrap());
+        let saved = acks(&mut workers, 2);
+        given.truncate(25);
+        workers.clear();
+
+        let mut workers = job.start(1, &saved);
+        assert_eq!(workers[0].sums.next_window(), Some(window));
+        loop {
+            let slice = workers[0].sums.drain(window, 25).unwrap();
+            if slice.is_empty() {
+                break;
+            }
+            given.extend(slice);
+        }
+        let mut keys: Vec<Key> = given.into_iter().map(|(_, key, _)| key).collect();
+        keys.sort();
+        let mut expected: Vec<Key> = (0..60).map(key).collect();
+        expected.sort();
+        assert_eq!(keys, expected, "{backend:?}: each key once");
+        assert_eq!(workers[0].sums.next_window(), Some(EventTime(20)));
+    }
+}
+
+#[test]
+fn a_store_without_change_acknowledges_all_the_same() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(20, &[]);
+        freeze(&mut workers, 1);
+        let acks = acks(&mut workers, 1);
+        let groups: usize = acks.iter().map(|ack| ack.groups.len()).sum();
+        assert_eq!(groups, 12, "of 20 workers 8 have no key group, and acknowledge too");
+        workers.clear();
+        let mut workers = job.start(2, &acks);
+        assert_eq!(paid(&mut workers, &job, 1), 0);
+        let card = key(1);
+        let worker = owner(job.groups, &card, 2);
+        assert!(workers[worker].cards.list(&LOG, hash_of(&card), &card).unwrap().is_empty().unwrap());
+    }
+}
