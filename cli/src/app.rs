@@ -107,9 +107,10 @@ fn command(own_args: OwnArgs<'_>) -> Command {
         let command = own_args(command.next_help_heading("Arguments of the job"));
         command.about(None::<&str>).long_about(None::<&str>)
     };
-    let run = |command: Command| with_own(<RunFlags as clap::Args>::augment_args(command));
-    let explain = <ExplainFlags as clap::Args>::augment_args(Command::new("explain"));
+    let run = |command: Command| <RunFlags as clap::Args>::augment_args(with_own(command));
+    let explain = <ExplainFlags as clap::Args>::augment_args(with_own(Command::new("explain")));
     let checkpoints = <PlaceFlags as clap::Args>::augment_args(Command::new("checkpoints"));
+    let checkpoints = checkpoints.mut_args(|arg| arg.global(true));
     run(Command::new(console::program_name()))
         .about(about.unwrap_or_else(|| "A Pelton job".into()))
         .after_help(AFTER_HELP)
@@ -118,7 +119,7 @@ fn command(own_args: OwnArgs<'_>) -> Command {
         .subcommand(
             run(Command::new("run")).about("Run the job (also without a command)").after_help(AFTER_HELP),
         )
-        .subcommand(with_own(explain).about("Show the graph of the job, without running it"))
+        .subcommand(explain.about("Show the graph of the job, without running it"))
         .subcommand(
             CheckpointsCommand::augment_subcommands(checkpoints)
                 .about("Look at the checkpoints of the job")

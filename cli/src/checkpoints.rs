@@ -225,7 +225,7 @@ fn show_sinks(manifest: &Manifest, out: &mut impl Write) -> Result {
         let number = units::plural(sink.committables.len() as u64, "transaction");
         writeln!(
             out,
-            "\nsink `{}`: {number} to commit when the job starts from here, unless they are",
+            "\nsink `{}`: {number} to commit when the job starts from here, unless they have been",
             sink.sink
         )?;
     }

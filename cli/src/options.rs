@@ -21,13 +21,13 @@ use crate::units;
 #[command(next_help_heading = "Options of every job")]
 pub(crate) struct PlaceFlags {
     /// Read settings from this TOML file
-    #[arg(long, env = "PELTON_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "PELTON_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The job's id, which is part of its checkpoints [default: the name of the program]
-    #[arg(long, env = "PELTON_JOB_ID", value_name = "ID")]
+    #[arg(long, env = "PELTON_JOB_ID", hide_env_values = true, value_name = "ID")]
     job_id: Option<String>,
     /// Where checkpoints lie [default: .pelton/ID/checkpoints]
-    #[arg(long, env = "PELTON_CHECKPOINT_DIR", value_name = "DIR")]
+    #[arg(long, env = "PELTON_CHECKPOINT_DIR", hide_env_values = true, value_name = "DIR")]
     checkpoint_dir: Option<String>,
 }
 
@@ -38,28 +38,28 @@ pub(crate) struct RunFlags {
     #[command(flatten)]
     pub place: PlaceFlags,
     /// Worker threads [default: one for each core]
-    #[arg(long, env = "PELTON_WORKERS", value_name = "N")]
+    #[arg(long, env = "PELTON_WORKERS", hide_env_values = true, value_name = "N")]
     workers: Option<usize>,
     /// Where workers keep their state while they run; it can be lost [default: .pelton/ID/state]
-    #[arg(long, env = "PELTON_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "PELTON_STATE_DIR", hide_env_values = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// The time between checkpoints, as 500ms, 10s or 5m, or `off` for one at the end alone [default: 10s]
-    #[arg(long, env = "PELTON_CHECKPOINT_INTERVAL", value_name = "TIME")]
+    #[arg(long, env = "PELTON_CHECKPOINT_INTERVAL", hide_env_values = true, value_name = "TIME")]
     checkpoint_interval: Option<CheckpointInterval>,
-    /// What keeps the state [default: rocksdb, where the program is built with it]
-    #[arg(long, env = "PELTON_BACKEND", value_name = "BACKEND")]
+    /// What keeps the state: `rocksdb` on disk, for any size of it, or `memory` [default: rocksdb, where the program is built with it]
+    #[arg(long, env = "PELTON_BACKEND", hide_env_values = true, value_name = "BACKEND")]
     backend: Option<BackendFlag>,
     /// Serve metrics for Prometheus at this address, as 127.0.0.1:9464 [default: not at all]
-    #[arg(long, env = "PELTON_METRICS", value_name = "ADDR", value_parser = address)]
+    #[arg(long, env = "PELTON_METRICS", hide_env_values = true, value_name = "ADDR", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Start from this checkpoint (see `checkpoints list`) [default: the newest]
-    #[arg(long, env = "PELTON_FROM", value_name = "CHECKPOINT")]
+    #[arg(long, env = "PELTON_FROM", hide_env_values = true, value_name = "CHECKPOINT")]
     from: Option<u64>,
     /// Allow that state in the checkpoint which no operator claims is dropped
-    #[arg(long, env = "PELTON_ALLOW_DROPPED_STATE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PELTON_ALLOW_DROPPED_STATE", hide_env_values = true, value_parser = FalseyValueParser::new())]
     allow_dropped_state: bool,
     /// After a failure: `none`, `fixed:TIMES:DELAY` or `exponential:FIRST:LONGEST` [default: fixed:3:1s]
-    #[arg(long, env = "PELTON_RESTART", value_name = "STRATEGY", value_parser = restart)]
+    #[arg(long, env = "PELTON_RESTART", hide_env_values = true, value_name = "STRATEGY", value_parser = restart)]
     restart: Option<RestartStrategy>,
     #[command(flatten)]
     pub display: DisplayFlags,
@@ -69,31 +69,34 @@ pub(crate) struct RunFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every job")]
 pub(crate) struct DisplayFlags {
-    /// How the job is shown while it runs, on standard error
-    #[arg(long, env = "PELTON_STATUS", value_name = "HOW", value_enum, default_value_t)]
+    /// How the job is shown while it runs, on standard error: `auto` is one line that is updated on
+    /// a terminal, else `plain`, a line every few seconds; `off` is nothing but warnings
+    #[arg(
+        long,
+        env = "PELTON_STATUS",
+        hide_env_values = true,
+        value_name = "HOW",
+        value_enum,
+        default_value_t
+    )]
     pub status: StatusFlag,
     /// Write the final report as JSON to this file; `-` is standard output
-    #[arg(long, env = "PELTON_REPORT", value_name = "FILE")]
+    #[arg(long, env = "PELTON_REPORT", hide_env_values = true, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
 
 /// How a running job is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StatusFlag {
-    /// One line that is updated on a terminal, else a line every few seconds
     #[default]
     Auto,
-    /// A line every few seconds
     Plain,
-    /// Neither that nor the summary
     Off,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BackendFlag {
-    /// On disk, for any size of state
     Rocksdb,
-    /// In memory
     Memory,
 }
 

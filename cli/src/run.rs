@@ -27,7 +27,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
-    console::start_log(&["pelton"]);
+    console::start_log(if flags.status == StatusFlag::Off { &[] } else { &["pelton"] });
     let begins = begins(&id, &settings);
     let job = Job::start(JobSpec::new(id, graph, settings))?;
     stop_on_signals(job.stopper())?;

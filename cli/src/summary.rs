@@ -16,6 +16,7 @@ pub(crate) fn summary(report: &JobReport) -> String {
     let status = &report.status;
     let how = match report.end {
         End::Completed => "has processed all its input",
+        End::Stopped if status.checkpoints_completed == 0 => "was stopped before it had begun",
         End::Stopped => "was stopped, with a last checkpoint",
         End::Aborted => "was ended at once, without a last checkpoint",
     };

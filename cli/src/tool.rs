@@ -39,7 +39,13 @@ enum ToolCommand {
     /// Look at the checkpoints of a job
     Checkpoints {
         /// The job's checkpoint directory
-        #[arg(long, env = "PELTON_CHECKPOINT_DIR", value_name = "DIR", global = true)]
+        #[arg(
+            long,
+            env = "PELTON_CHECKPOINT_DIR",
+            hide_env_values = true,
+            value_name = "DIR",
+            global = true
+        )]
         checkpoint_dir: Option<String>,
         #[command(subcommand)]
         command: CheckpointsCommand,

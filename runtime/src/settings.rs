@@ -122,7 +122,7 @@ impl JobSettings {
             (!self.checkpoint_dir.is_empty(), "`checkpoint_dir` is empty: give a directory"),
             (
                 self.backend != Backend::RocksDb || cfg!(feature = "rocksdb"),
-                "`backend` is RocksDb, which this program was built without: use Memory, or build with the feature `rocksdb`",
+                "`backend` is rocksdb, which this program was built without: use memory, or build with the feature `rocksdb`",
             ),
         ];
         let problems: Vec<_> =

@@ -21,6 +21,7 @@ pub struct StoredFile {
 
 /// Which backend wrote a file set; checkpoints are native to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// Hash maps; a checkpoint is sorted runs of rows.
     Memory,

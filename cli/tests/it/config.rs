@@ -11,7 +11,7 @@ fn workers(ran: &Ran) -> &str {
 #[test]
 fn flags_are_stronger_than_the_environment_and_that_than_the_file() {
     let run = "run --output out --count 10";
-    let file = "workers = 2\n";
+    let file = "workers = 2\nbackend = \"memory\"\n";
 
     let shell = Shell::new();
     shell.write("pelton.toml", file);
@@ -61,6 +61,8 @@ fn a_bad_file_is_told_with_its_name_and_the_field() {
         shell.numbers("run --output out --config bad.toml")
     };
     let file = "the configuration file bad.toml cannot be used: ";
+    run("backend = \"disk\"")
+        .fails_with(2, &[file, "unknown variant `disk`, expected `memory` or `rocksdb`"]);
     run("worker = 2").fails_with(2, &[file, "unknown field `worker`", "`workers`"]);
     run("workers = \"two\"").fails_with(2, &[file, "invalid type: string \"two\"", "workers"]);
     run("workers = 2\nworkers = 3").fails_with(2, &[file, "duplicate key"]);

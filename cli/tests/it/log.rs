@@ -104,8 +104,8 @@ fn describe_shows_shards_as_a_table_and_as_json() {
         "stream       data/payments\n",
         "holds        3 records (",
         "keeps        everything, for ever\n",
-        "shard                 records   size  oldest  last                           first hash key  parents\n",
-        "shardId-000000000000        2   ",
+        "shard                 records  size  oldest  last                           first hash key  parents\n",
+        "shardId-000000000000        2  84 B       1     2 ",
         "170141183460469231731687303715884105728\n",
     ]);
     let described = records(&shell.pelton("log describe data/payments --json")).remove(0);

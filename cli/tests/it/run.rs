@@ -54,7 +54,7 @@ fn sigterm_and_sigint_stop_a_job_with_a_last_checkpoint() {
     let shell = Shell::new();
     for (name, generation) in [("TERM", 1), ("INT", 2)] {
         let mut job = shell.start_numbers("run --output out --checkpoint-interval off");
-        wait_for(&mut job, "Ctrl-C stops it");
+        wait_for(&mut job, "numbers flow");
         signal(&job, name);
         let ran = ended(job);
         assert_eq!(ran.code, 0, "{}", ran.err);
@@ -68,7 +68,7 @@ fn sigterm_and_sigint_stop_a_job_with_a_last_checkpoint() {
 fn a_stopped_job_goes_on_where_it_was() {
     let shell = Shell::new();
     let mut job = shell.start_numbers("run --output out");
-    wait_for(&mut job, "Ctrl-C stops it");
+    wait_for(&mut job, "numbers flow");
     signal(&job, "TERM");
     assert_eq!(ended(job).code, 0);
     let before = committed_lines(&shell.path("out")).len() as u64;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Once;
 use std::time::Duration;
 
 use pelton_cli::Result;
@@ -40,7 +41,11 @@ fn numbers(job: &mut Job, args: &Args) -> Result {
     let time_of = |number: &u64| EventTime(i64::try_from(*number).unwrap_or(i64::MAX));
     let numbers = job.source("numbers", source).watermarks(Watermarks::bounded(Duration::ZERO, time_of));
     let (modulus, panic_at) = (args.modulus, args.panic_at);
-    let checked = numbers.inspect(move |number| assert!(Some(*number) != panic_at, "{number} is unlucky"));
+    let checked = numbers.inspect(move |number| {
+        static FIRST: Once = Once::new();
+        FIRST.call_once(|| tracing::info!("numbers flow"));
+        assert!(Some(*number) != panic_at, "{number} is unlucky");
+    });
     let counts =
         checked.key_by(move |number| number % modulus).fold("count", |count: &mut u64, _| *count += 1);
     counts.sink("counts", Files::jsonl(&args.output));
