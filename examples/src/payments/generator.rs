@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::country::{COUNTRIES, Country, on_map};
+use super::country::Country;
 use super::payment::{CardId, Cents, EventTime, Payment, Rule};
 use campaign::{Campaign, Slot};
 use random::{Draw, Purpose};
@@ -27,8 +27,10 @@ pub const SLOT_EVERY: u64 = 100;
 
 /// How far out of order a payment may arrive and still be on time: what the job's watermarks wait.
 pub const OUT_OF_ORDER_MS: i64 = 4_000;
-/// How late the latest payments are.
-pub const LATENESS_MS: i64 = 60_000;
+/// How late the latest payments are: terminals without a connection deliver them hours after.
+pub const LATENESS_MS: i64 = 2 * 3_600_000;
+/// Later than any window waits, however fast the payments are read.
+const LEAST_LATE_MS: i64 = 600_000;
 const OUT_OF_ORDER_PER_MILLION: u64 = 50_000;
 const LATE_PER_MILLION: u64 = 500;
 const MALFORMED_PER_MILLION: u64 = 50;
@@ -136,7 +138,7 @@ impl Scenario {
         let merchant = draw.merchant();
         let amount = draw.amount(self.usual_amount(card));
         let delay_ms = if draw.happens(LATE_PER_MILLION) {
-            2 * OUT_OF_ORDER_MS + draw.below((LATENESS_MS - 2 * OUT_OF_ORDER_MS) as u64) as i64
+            LEAST_LATE_MS + draw.below((LATENESS_MS - LEAST_LATE_MS) as u64) as i64
         } else {
             draw.out_of_order_ms()
         };
@@ -162,8 +164,7 @@ impl Scenario {
     fn home(&self, card: CardId) -> Country {
         let mut draw = Draw::new(self.seed, Purpose::Home, card.0);
         // Most cards are of the first few countries on the map.
-        let a = draw.below(COUNTRIES as u64);
-        on_map(a.min(draw.below(COUNTRIES as u64)) as usize)
+        draw.country().min(draw.country())
     }
 
     /// Where an honest card pays: at home, or on a trip to any other country.

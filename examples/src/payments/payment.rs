@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use pelton_dataflow::time::EventTime;
+pub use pelton::prelude::EventTime;
 
 use super::country::Country;
 
@@ -96,7 +96,7 @@ mod tests {
             card: CardId(83_421),
             merchant: MerchantId(5_123),
             amount: Cents(1_999),
-            country: Country::new("DE").unwrap(),
+            country: Country::DE,
             time: EventTime(1_767_225_600_000),
         };
         let json = serde_json::to_string(&payment).unwrap();

@@ -97,17 +97,17 @@ mod fixture {
 
     /// A payment of card 1 in Germany.
     pub fn paid(id: u64, at_s: i64, cents: i64) -> Payment {
-        paid_in("DE", id, at_s, cents)
+        paid_in(Country::DE, id, at_s, cents)
     }
 
     /// A payment of card 1.
-    pub fn paid_in(country: &str, id: u64, at_s: i64, cents: i64) -> Payment {
+    pub fn paid_in(country: Country, id: u64, at_s: i64, cents: i64) -> Payment {
         Payment {
             id,
             card: CardId(1),
             merchant: MerchantId(1),
             amount: Cents(cents),
-            country: Country::new(country).unwrap(),
+            country: country,
             time: EventTime(at_s * 1_000),
         }
     }
@@ -117,7 +117,7 @@ mod fixture {
 mod tests {
     use super::fixture::{paid, paid_in};
     use super::*;
-    use crate::payments::Rule;
+    use crate::payments::{Country, Rule};
 
     fn raised(payments: &[Payment], mut between: impl FnMut(&mut Card, &Payment)) -> Vec<Alert> {
         let (rules, mut card, mut alerts) = (Rules::default(), Card::default(), Vec::new());
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_payment_may_break_several_rules() {
-        let alerts = raised(&[paid(1, 0, 100), paid_in("AU", 2, 30, 90_000)], |_, _| ());
+        let alerts = raised(&[paid(1, 0, 100), paid_in(Country::AU, 2, 30, 90_000)], |_, _| ());
         let rules: Vec<Rule> = alerts.iter().map(|alert| alert.rule).collect();
         assert_eq!(rules, [Rule::ImpossibleTravel, Rule::ProbeThenHit]);
         assert!(alerts.iter().all(|alert| alert.evidence == [1, 2]));

@@ -3,7 +3,7 @@
 //! Integers only: amounts come from a table of quantiles, so that every machine makes the same
 //! payments.
 
-use super::super::country::{COUNTRIES, Country, on_map};
+use super::super::country::Country;
 use super::super::payment::{Cents, MerchantId};
 use super::{MERCHANTS, OUT_OF_ORDER_MS, OUT_OF_ORDER_PER_MILLION};
 
@@ -57,7 +57,7 @@ impl Draw {
 
     /// Any country on the map.
     pub fn country(&mut self) -> Country {
-        on_map(self.below(COUNTRIES as u64) as usize)
+        Country::ALL[self.below(Country::ALL.len() as u64) as usize]
     }
 
     /// What a card pays on average, over all cards.

@@ -1,0 +1,138 @@
+//! Payments into the shard log, and alerts out of it, without the engine.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pelton::dataflow::clock::monotonic_ns;
+use pelton::streams::{AppendBatch, Options, ShardLog, StartPosition, StreamWriter};
+use serde::de::DeserializeOwned;
+
+use super::generator::Scenario;
+
+/// Lines that one thread makes at a time: about 1.5 MB, so that a sync is worth its while.
+const CHUNK: u64 = 10_000;
+/// Chunks that a thread is ahead of the log by: while one is synced, others are made.
+const AHEAD: usize = 4;
+/// Records and bytes taken from the log at a time.
+const READ: (usize, usize) = (10_000, 1 << 20);
+
+/// What was written, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Lines.
+    pub lines: u64,
+    /// Shards that they are spread over.
+    pub shards: u32,
+    /// From the first line to the last sync.
+    pub took: Duration,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.took.as_secs_f64();
+        let rate = self.lines as f64 / seconds / 1e6;
+        write!(
+            f,
+            "{} payments in {} shards, in {seconds:.1} s ({rate:.1} M/s, synced)",
+            self.lines, self.shards
+        )
+    }
+}
+
+/// Writes all lines of `scenario` to a new stream, in order, and returns when they are synced.
+///
+/// The lines are made by `threads` threads, chunk by chunk in turn.
+///
+/// # Errors
+/// The stream exists, or the log cannot be written.
+pub fn generate(
+    scenario: &Scenario,
+    log: &Path,
+    stream: &str,
+    shards: u32,
+    threads: usize,
+) -> Result<Written> {
+    let started_ns = monotonic_ns();
+    let directory = ShardLog::open(log, &Options::create())?;
+    directory.create_stream(stream, shards)?;
+    let writer = directory.writer(stream)?;
+    let chunks = scenario.lines.div_ceil(CHUNK);
+    let threads = threads.max(1) as u64;
+    thread::scope(|scope| {
+        let makers: Vec<_> = (0..threads)
+            .map(|first| {
+                let (full, made) = sync_channel(AHEAD);
+                let writer = writer.clone();
+                scope.spawn(move || {
+                    let mut line = Vec::new();
+                    for chunk in (first..chunks).step_by(threads as usize) {
+                        let lines = chunk * CHUNK..((chunk + 1) * CHUNK).min(scenario.lines);
+                        // The other end is gone only when the log has failed, which is told there.
+                        if full.send(fill(scenario, lines, &writer, &mut line)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                made
+            })
+            .collect();
+        let mut written = Vec::new();
+        for chunk in 0..chunks {
+            let batch = makers[(chunk % threads) as usize]
+                .recv()
+                .context("a thread that makes payments failed")??;
+            written.push(writer.submit(batch)?);
+        }
+        for ticket in written {
+            ticket.wait()?;
+        }
+        anyhow::Ok(())
+    })?;
+    let took = Duration::from_nanos(monotonic_ns() - started_ns);
+    Ok(Written { lines: scenario.lines, shards, took })
+}
+
+fn fill(
+    scenario: &Scenario,
+    lines: Range<u64>,
+    writer: &StreamWriter,
+    line: &mut Vec<u8>,
+) -> Result<AppendBatch> {
+    let mut batch = writer.batch();
+    for index in lines {
+        line.clear();
+        let card = scenario.write_line(index, line);
+        batch.push(&card.0.to_be_bytes(), line)?;
+    }
+    Ok(batch)
+}
+
+/// All committed records of a stream, each a JSON value: those of one shard in order.
+///
+/// # Errors
+/// The stream does not exist or is damaged, or a record is no `T`.
+pub fn read<T: DeserializeOwned>(log: &Path, stream: &str) -> Result<Vec<T>> {
+    let directory = ShardLog::open(log, &Options::default())?;
+    let mut values = Vec::new();
+    for shard in directory.shards(stream)? {
+        let mut reader = directory.reader(stream, shard, StartPosition::Oldest)?;
+        loop {
+            let batch = reader.poll(READ.0, READ.1)?;
+            if batch.is_empty() {
+                break;
+            }
+            for record in &batch {
+                let value = serde_json::from_slice(record.data);
+                values.push(
+                    value.with_context(|| format!("{stream}, shard {shard}, record {}", record.sequence))?,
+                );
+            }
+        }
+    }
+    Ok(values)
+}

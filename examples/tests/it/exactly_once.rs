@@ -1,0 +1,207 @@
+//! The fraud example as a process, killed with SIGKILL at random moments and started again, also on
+//! another number of workers: at the end its outputs are those of a run that nothing disturbed.
+//!
+//! The moments are random, the verdict is not: whatever they are, it has to hold. The seed is
+//! printed; `PELTON_SEED` sets it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pelton_examples::payments::{Alert, Scenario, ingest};
+
+const LINES: u64 = 400_000;
+/// How often the job is killed before it is left alone.
+const KILLS: u32 = 10;
+
+struct Random(u64);
+
+impl Random {
+    /// The seed in the environment, or a fresh one.
+    fn seeded() -> Self {
+        let seed = std::env::var("PELTON_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
+        println!("PELTON_SEED={seed}");
+        Self(seed)
+    }
+
+    /// splitmix64 (Steele, Lea, Flood 2014).
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// One run of the job, with places of its own for all it writes.
+struct Run<'a> {
+    root: &'a Path,
+    name: &'static str,
+}
+
+impl Run<'_> {
+    fn start(&self, workers: u64) -> Child {
+        let place = |what: &str| self.root.join(format!("{}-{what}", self.name));
+        Command::new(env!("CARGO_BIN_EXE_fraud_detection"))
+            .args(["run", "--until-end", "--checkpoint-interval", "50ms", "--status", "off"])
+            .args(["--workers", &workers.to_string()])
+            .arg("--input")
+            .arg(self.root.join("log/payments"))
+            .arg("--alerts")
+            .arg(self.root.join("log").join(self.alerts()))
+            .arg("--out")
+            .arg(self.out())
+            .arg("--state-dir")
+            .arg(place("state"))
+            .arg("--checkpoint-dir")
+            .arg(place("checkpoints"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn alerts(&self) -> String {
+        format!("alerts-{}", self.name)
+    }
+
+    fn out(&self) -> PathBuf {
+        self.root.join(format!("{}-out", self.name))
+    }
+
+    /// What it has written: alerts by card, in order, and the lines of each of its other outputs.
+    fn outputs(&self) -> Outputs {
+        let mut alerts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for alert in ingest::read::<Alert>(&self.root.join("log"), &self.alerts()).unwrap() {
+            alerts.entry(format!("{:?}", alert.card)).or_default().push(format!("{alert:?}"));
+        }
+        let lines = |output: &str| {
+            let mut lines = Vec::new();
+            for entry in std::fs::read_dir(self.out().join(output)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "jsonl") {
+                    lines.extend(std::fs::read_to_string(path).unwrap().lines().map(str::to_owned));
+                }
+            }
+            lines
+        };
+        Outputs { alerts, turnover: lines("turnover"), late: lines("late"), rejected: lines("rejected") }
+    }
+}
+
+struct Outputs {
+    alerts: BTreeMap<String, Vec<String>>,
+    turnover: Vec<String>,
+    late: Vec<String>,
+    rejected: Vec<String>,
+}
+
+impl Outputs {
+    /// Every line of the input is counted once: in a window, late for it, or rejected.
+    fn conserve(&self) {
+        let in_windows: u64 = self
+            .turnover
+            .iter()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["value"]["payments"].as_u64().unwrap())
+            .sum();
+        let (late, rejected) = (self.late.len() as u64, self.rejected.len() as u64);
+        assert_eq!(in_windows + late + rejected, LINES, "{in_windows} on time, {late} late, {rejected} rejected");
+        let once: HashSet<&String> = self.late.iter().chain(&self.rejected).collect();
+        assert_eq!(once.len() as u64, late + rejected, "a late or rejected line came twice");
+    }
+}
+
+fn generate(root: &Path) {
+    ingest::generate(&Scenario::new(7, LINES), &root.join("log"), "payments", 4, 2).unwrap();
+}
+
+fn finish(run: &Run<'_>, workers: u64) {
+    let output = run.start(workers).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Lets the job run for a moment; whether it is still running.
+fn lives_through(child: &mut Child, moment: Duration) -> bool {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    // Waiting on a channel that nobody sends on is a moment's pause.
+    let _ = receiver.recv_timeout(moment);
+    drop(sender);
+    child.try_wait().unwrap().is_none()
+}
+
+#[test]
+fn killed_at_random_moments_the_outputs_are_those_of_an_undisturbed_run() {
+    let mut random = Random::seeded();
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    generate(root);
+    let undisturbed = Run { root, name: "undisturbed" };
+    finish(&undisturbed, 2);
+    let expected = undisturbed.outputs();
+    expected.conserve();
+    assert!(expected.alerts.len() > 10, "the scenario raises too few alerts to tell anything");
+
+    let disturbed = Run { root, name: "disturbed" };
+    let mut kills = 0;
+    let mut moment_ms = 400;
+    while kills < KILLS {
+        let workers = 1 + random.below(3);
+        let mut child = disturbed.start(workers);
+        let moment = Duration::from_millis(30 + random.below(moment_ms));
+        if lives_through(&mut child, moment) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+            continue;
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if kills < KILLS {
+            // It came to its end before it could be killed often enough: what is killed from now
+            // on is a job at its end, which has to stay at it, sooner each time.
+            moment_ms = (moment_ms / 2).max(20);
+        }
+    }
+    finish(&disturbed, 2);
+    compare(&expected, &disturbed.outputs());
+}
+
+#[test]
+#[cfg(unix)]
+fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    generate(root);
+    let undisturbed = Run { root, name: "undisturbed" };
+    finish(&undisturbed, 1);
+    let stopped = Run { root, name: "stopped" };
+    for workers in [1, 3, 2] {
+        let mut child = stopped.start(workers);
+        if lives_through(&mut child, Duration::from_millis(150)) {
+            let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+            assert!(terminated.success());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    finish(&stopped, 3);
+    compare(&undisturbed.outputs(), &stopped.outputs());
+}
+
+fn compare(expected: &Outputs, found: &Outputs) {
+    found.conserve();
+    assert_eq!(expected.alerts.keys().collect::<Vec<_>>(), found.alerts.keys().collect::<Vec<_>>());
+    for (card, alerts) in &expected.alerts {
+        assert_eq!(alerts, &found.alerts[card], "alerts of {card} differ, or their order does");
+    }
+    let sorted = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&expected.rejected).len(), sorted(&found.rejected).len());
+}
