@@ -65,12 +65,12 @@ impl SourceHead {
             if timers || (self.has_news && self.is_watermark_due(core) && self.publish(core)?) {
                 continue;
             }
-            if core.env.control.is_held() {
-                return Ok(Turn::Idle);
-            }
             if core.env.paused.get() {
                 core.wake_after(PAUSE_POLL);
-                return Ok(Turn::Idle);
+            }
+            if core.env.paused.get() || core.env.control.is_held() {
+                // What has been read waits for nothing that is not.
+                return Ok(if core.flush() { Turn::Idle } else { Turn::Blocked });
             }
             match self.poll(core)? {
                 Polled::Ready if core.lingered() && !core.flush() => return Ok(Turn::Blocked),

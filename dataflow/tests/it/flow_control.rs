@@ -155,6 +155,39 @@ fn a_worker_whose_state_cannot_keep_up_takes_no_input_and_catches_up() {
 }
 
 #[test]
+fn what_a_source_has_read_does_not_wait_while_it_is_paused_or_held() {
+    for (steps, held) in (0..30).map(|n| (n / 2, n % 2 == 0)) {
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let keyed = graph.exchange("to_one", numbers, Route::To(1));
+        graph.sink("out", keyed);
+        // Only flushing sends batches of this size.
+        let mut setup = Setup::of(2).batches(1_000, 4).in_single_steps();
+        setup.settings.batch_linger_us = u64::MAX / 2_000;
+        let mut cluster = Cluster::start(graph, setup);
+        cluster.script("in", 0).flood(5, 1, &[0], 1);
+        cluster.steps(0, steps);
+        if held {
+            cluster.control(0).hold_sources();
+        } else {
+            cluster.pause(0, true);
+        }
+        cluster.settle_all();
+        let given = cluster.script("in", 0).given();
+        assert_eq!(cluster.log.sunk_at("out"), given);
+        // A barrier passes all the same.
+        cluster.open(1);
+        cluster.until("the checkpoint", |cluster| cluster.is_complete(0));
+        if held {
+            assert_eq!(cluster.script("in", 0).given(), given);
+        } else {
+            cluster.pause(0, false);
+            cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 5);
+        }
+    }
+}
+
+#[test]
 fn workers_that_run_by_themselves_come_to_the_end() {
     for slice_us in [0, 50, 1_000] {
         let mut graph = Wiring::quiet();
