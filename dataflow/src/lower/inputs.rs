@@ -184,7 +184,7 @@ impl Inputs {
                 let moment = *capability.stamp().expect_singleton();
                 let Parcel { from, batch, .. } = take(parcel);
                 let Some(batch) = batch else { return };
-                check.arrived(from, moment);
+                check.arrived(from, moment, &batch.origin);
                 debug_assert!(
                     moment.epoch >= core.epoch,
                     "epoch {} arrived in epoch {}",
