@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
@@ -80,6 +81,9 @@ pub(crate) struct DisplayFlags {
         default_value_t
     )]
     pub status: StatusFlag,
+    /// How often a plain line is written
+    #[arg(long, env = "PELTON_STATUS_INTERVAL", hide_env_values = true, value_name = "TIME", default_value = "5s", value_parser = units::parse_duration)]
+    pub status_interval: Duration,
     /// Write the final report as JSON to this file; `-` is standard output
     #[arg(long, env = "PELTON_REPORT", hide_env_values = true, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -22,8 +22,6 @@ use crate::{console, status_line, summary, units};
 
 /// How often the line on a terminal changes: as often as it can be read.
 const LINE_EVERY: Duration = Duration::from_millis(250);
-/// How often a line is written where lines stay, for instance into a file.
-const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
@@ -34,7 +32,7 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
     if flags.status != StatusFlag::Off {
         console::say(&begins);
     }
-    let display = Display::start(job.watcher(), flags.status);
+    let display = Display::start(job.watcher(), flags);
     let ended = job.wait();
     drop(display);
     let report = ended?;
@@ -81,19 +79,20 @@ struct Display {
 }
 
 impl Display {
-    fn start(watcher: Watcher, flag: StatusFlag) -> Self {
+    fn start(watcher: Watcher, flags: &DisplayFlags) -> Self {
         let is_over = Arc::<(Mutex<bool>, Condvar)>::default();
-        let updates = flag == StatusFlag::Auto && console::is_terminal();
+        let updates = flags.status == StatusFlag::Auto && console::is_terminal();
+        let every = if updates { LINE_EVERY } else { flags.status_interval };
         let show = {
             let is_over = is_over.clone();
             move || {
-                while !waited(&is_over, if updates { LINE_EVERY } else { PLAIN_EVERY }) {
+                while !waited(&is_over, every) {
                     let line = status_line::line(&watcher.status(), SystemClock.now_ms());
                     if updates { console::set_status_line(&line) } else { console::say(&line) }
                 }
             }
         };
-        let is_shown = flag != StatusFlag::Off;
+        let is_shown = flags.status != StatusFlag::Off;
         // A job runs as well without being watched.
         let thread =
             is_shown.then(|| std::thread::Builder::new().name("pelton-status".to_owned()).spawn(show));

@@ -3,10 +3,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Reads `500ms`, `10s`, `1h 30m`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("`{text}` is no duration, such as 500ms or 10s"))
+}
+
+/// As [`parse_duration`], in milliseconds.
 pub(crate) fn parse_duration_ms(text: &str) -> Result<u64, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|_| format!("`{text}` is no duration, such as 500ms or 10s"))?;
-    u64::try_from(duration.as_millis()).map_err(|_| format!("`{text}` is too long"))
+    u64::try_from(parse_duration(text)?.as_millis()).map_err(|_| format!("`{text}` is too long"))
 }
 
 /// Reads `1024`, `64KiB`, `10MiB`, `2GiB`, `1TiB`.
@@ -104,6 +107,14 @@ pub(crate) fn time(ms: i64) -> String {
     }
 }
 
+/// `2026-01-31 12:00:00`, as [`time`] for where there is little room.
+pub(crate) fn second(ms: i64) -> String {
+    match time(ms).split_once('.') {
+        Some((seconds, _)) => seconds.replace('T', " "),
+        None => time(ms),
+    }
+}
+
 /// `1 record`, `2 records`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -127,6 +138,7 @@ mod tests {
         assert_eq!([micros(850), micros(12_300), micros(4_500_000)], ["850 us", "12.3 ms", "4.50 s"]);
         assert_eq!([millis(45), millis(1_500), millis(200_000)], ["45 ms", "1.50 s", "3m 20s"]);
         assert_eq!(time(1_769_860_800_000), "2026-01-31T12:00:00.000Z");
+        assert_eq!(second(1_769_860_800_999), "2026-01-31 12:00:00");
         assert_eq!(time(i64::MAX), "9223372036854775807 ms");
         assert_eq!([plural(1, "record"), plural(2, "record")], ["1 record", "2 records"]);
     }

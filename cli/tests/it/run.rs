@@ -65,6 +65,19 @@ fn sigterm_and_sigint_stop_a_job_with_a_last_checkpoint() {
 }
 
 #[test]
+fn a_running_job_says_how_it_is_line_by_line() {
+    let shell = Shell::new();
+    let mut job = shell
+        .start_numbers("run --output out --checkpoint-interval 20ms --status plain --status-interval 20ms");
+    // Other lines may come before the first checkpoint.
+    let line = wait_for(&mut job, "| checkpoint ");
+    assert!(line.starts_with("pelton-test-job: ") && line.contains(" in | counts "), "{line}");
+    assert!(line.contains(" | watermark 1970-01-01 00:0") && line.contains(" ago, took "), "{line}");
+    signal(&job, "TERM");
+    assert_eq!(ended(job).code, 0);
+}
+
+#[test]
 fn a_stopped_job_goes_on_where_it_was() {
     let shell = Shell::new();
     let mut job = shell.start_numbers("run --output out");

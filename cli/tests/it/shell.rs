@@ -97,12 +97,15 @@ pub fn ended(child: Child) -> Ran {
     }
 }
 
-/// Reads what `child` says on standard error until `text` comes; the rest is for [`ended`].
-pub fn wait_for(child: &mut Child, text: &str) {
+/// Reads what `child` says on standard error until a line has `text`; the rest is for [`ended`].
+pub fn wait_for(child: &mut Child, text: &str) -> String {
     let mut lines = BufReader::with_capacity(1, child.stderr.as_mut().unwrap());
     let mut heard = String::new();
-    while !heard.lines().last().is_some_and(|line| line.contains(text)) {
+    loop {
         assert!(lines.read_line(&mut heard).unwrap() > 0, "it ended without `{text}`: {heard}");
+        if let Some(line) = heard.lines().last().filter(|line| line.contains(text)) {
+            return line.to_owned();
+        }
     }
 }
 
