@@ -53,12 +53,13 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Running graphs and operators in one thread, without files, threads or sleeping.
+/// Running graphs and operators in one thread, without sleeping: [`Harness`](testing::Harness) plays
+/// records, watermarks, barriers, crashes and time by script.
 pub mod testing {
     pub use pelton_connectors::{Collect, Collected, Values};
     pub use pelton_dataflow::clock::ManualClock;
     pub use pelton_dataflow::testing::{RunError, run_to_end, run_with};
-    pub use pelton_operators::testing::run_stateless;
+    pub use pelton_operators::testing::{Harness, Taps, run_stateless};
 }
 
 pub use pelton_connectors as connectors;

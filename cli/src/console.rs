@@ -101,6 +101,16 @@ pub(crate) fn start_log(ours: &[&str]) {
     let _ = log.try_init();
 }
 
+/// From now on what a panic says, on whichever thread, begins on a line of its own.
+pub(crate) fn keep_panics_apart() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // The next update brings the line back.
+        set_status_line("");
+        tell(panic);
+    }));
+}
+
 /// The name of this program's file.
 pub(crate) fn program_name() -> String {
     let path = std::env::args_os().next().map(std::path::PathBuf::from);

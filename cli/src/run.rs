@@ -83,6 +83,9 @@ impl Display {
         let is_over = Arc::<(Mutex<bool>, Condvar)>::default();
         let updates = flags.status == StatusFlag::Auto && console::is_terminal();
         let every = if updates { LINE_EVERY } else { flags.status_interval };
+        if updates {
+            console::keep_panics_apart();
+        }
         let show = {
             let is_over = is_over.clone();
             move || {
