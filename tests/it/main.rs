@@ -1,3 +1,6 @@
 //! What holds for the project as a whole.
 
+#[cfg(test)]
+mod facade;
+#[cfg(test)]
 mod layout;
