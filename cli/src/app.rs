@@ -14,7 +14,7 @@ use crate::config::ConfigFile;
 use crate::console;
 use crate::error::{Error, Result};
 use crate::explain::ExplainFlags;
-use crate::options::{PlaceFlags, RunFlags};
+use crate::options::{PlaceFlags, RunFlags, StatusFlag};
 use crate::{explain, run};
 
 const AFTER_HELP: &str = "\
@@ -97,6 +97,7 @@ fn start(matches: &ArgMatches, config: &ConfigFile, build: Build<'_>) -> Result<
     let flags = RunFlags::from_arg_matches(matches)?;
     let settings = flags.settings(config)?;
     settings.check()?;
+    console::start_log(if flags.display.status == StatusFlag::Off { &[] } else { &["pelton"] });
     run::run(build(matches)?, flags.place.job_id(config), settings, &flags.display)
 }
 

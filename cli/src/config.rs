@@ -33,11 +33,9 @@ impl ConfigFile {
         for name in ["run", "explain"] {
             command = command.mut_subcommand(name, lenient);
         }
-        let matches = command.try_get_matches_from(line)?;
-        match file_named_in(&matches) {
-            Some(path) => Self::read(path),
-            None => Ok(Self::default()),
-        }
+        // What is wrong with the line, and help, is told when it is read in earnest.
+        let Ok(matches) = command.try_get_matches_from(line) else { return Ok(Self::default()) };
+        file_named_in(&matches).map_or_else(|| Ok(Self::default()), Self::read)
     }
 
     fn read(path: PathBuf) -> Result<Self> {

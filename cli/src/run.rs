@@ -25,7 +25,6 @@ const LINE_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
-    console::start_log(if flags.status == StatusFlag::Off { &[] } else { &["pelton"] });
     let begins = begins(&id, &settings);
     let job = Job::start(JobSpec::new(id, graph, settings))?;
     stop_on_signals(job.stopper())?;

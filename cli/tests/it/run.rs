@@ -91,6 +91,30 @@ fn a_stopped_job_goes_on_where_it_was() {
 }
 
 #[test]
+fn state_that_no_operator_claims_is_dropped_only_if_allowed() {
+    let shell = Shell::new();
+    shell.numbers("run --output out --count 10 --status off").says("");
+    let renamed = "run --output out --count 20 --operator tally --status off";
+    shell
+        .numbers(renamed)
+        .fails_with(3, &["count / value: missing", "tally / value: new", "--allow-dropped-state"]);
+    shell.numbers(&format!("{renamed} --allow-dropped-state")).says("");
+
+    let by_environment = Shell::new().with_env("PELTON_ALLOW_DROPPED_STATE", "1");
+    by_environment.numbers("run --output out --count 10 --status off").says("");
+    by_environment.numbers(renamed).says("");
+}
+
+#[test]
+fn a_job_starts_from_the_checkpoint_that_is_asked_for() {
+    let shell = Shell::new();
+    shell.numbers("run --output out --count 10 --status off").says("");
+    shell.numbers("run --output out --count 20 --status off").says("");
+    shell.numbers("run --output out --count 30 --from 2 --status off").says("");
+    shell.numbers("checkpoints list").has(&["the job began here, from checkpoint 2)"]);
+}
+
+#[test]
 fn a_panic_of_the_job_is_told_with_its_place() {
     let shell = Shell::new();
     let ran = shell.numbers("run --output out --count 1000 --panic-at 500 --restart fixed:1:1ms");
@@ -150,6 +174,7 @@ fn help_shows_the_arguments_of_the_job_and_of_all_jobs() {
     let shell = Shell::new();
     shell.numbers("--help").has(&[
         "Counts numbers by their remainder",
+        "Usage: pelton-test-job [OPTIONS] --output <DIR>",
         "run  ",
         "explain",
         "checkpoints",

@@ -22,6 +22,9 @@ struct Args {
     /// What numbers are divided by
     #[arg(long, default_value_t = 7)]
     modulus: u64,
+    /// The name of the operator that counts
+    #[arg(long, value_name = "NAME", default_value = "count")]
+    operator: String,
     /// Panic at this number
     #[arg(long, value_name = "NUMBER")]
     panic_at: Option<u64>,
@@ -47,7 +50,7 @@ fn numbers(job: &mut Job, args: &Args) -> Result {
         assert!(Some(*number) != panic_at, "{number} is unlucky");
     });
     let counts =
-        checked.key_by(move |number| number % modulus).fold("count", |count: &mut u64, _| *count += 1);
+        checked.key_by(move |number| number % modulus).fold(&args.operator, |count: &mut u64, _| *count += 1);
     counts.sink("counts", Files::jsonl(&args.output));
     if args.mistakes {
         counts.sink("counts", Files::jsonl(&args.output));

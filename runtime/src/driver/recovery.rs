@@ -144,7 +144,7 @@ fn check_states(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<
         return incompatible(
             sequence,
             format!(
-                "it holds state that no operator of this graph claims; give the operator its old name, or allow the drop (`allow_dropped_state`):\n{report}"
+                "it holds state that no operator of this graph claims; give the operator its old name, or allow the drop (--allow-dropped-state):\n{report}"
             ),
         );
     }
@@ -174,7 +174,7 @@ fn check_connectors(job: &JobContext, sequence: u64, manifest: &Manifest) -> Res
     incompatible(
         sequence,
         format!(
-            "it holds {orphans}, which this graph does not have: give the operator its old name, or allow the drop (`allow_dropped_state`)"
+            "it holds {orphans}, which this graph does not have: give the operator its old name, or allow the drop (--allow-dropped-state)"
         ),
     )
 }
