@@ -198,14 +198,15 @@ impl StateStore {
         self.inner.writer.waiting() >= MAX_FROZEN
     }
 
-    /// One slice of moving written layers into the cache, to be called between batches.
-    pub fn maintain(&self) {
+    /// One slice of moving written layers into the cache, to be called between batches; whether
+    /// there may be more to move at once.
+    pub fn maintain(&self) -> bool {
         let mut settles = self.inner.settles.borrow_mut();
         settles.retain(|settles| settles.strong_count() > 0);
         let mut budget = SLICE_ENTRIES;
         for turn in 0..settles.len() {
             if budget == 0 {
-                return;
+                return true;
             }
             let index = (self.inner.next.get() + turn) % settles.len();
             if let Some(settles) = settles[index].upgrade() {
@@ -213,6 +214,7 @@ impl StateStore {
             }
         }
         self.inner.next.set(self.inner.next.get().wrapping_add(1));
+        budget == 0
     }
 
     /// Ends the threads, after they have written what was handed to them, and waits for them.

@@ -22,8 +22,9 @@ use super::keyed::Outfitter;
 use crate::coordinator::Event;
 use crate::error::JobError;
 
-/// The longest that a worker sleeps without being woken: the state store's upkeep waits so long.
-const LONGEST_PARK: Duration = Duration::from_millis(10);
+/// The longest that a worker sleeps without being woken: layers that were written meanwhile wait
+/// so long to be moved. More often would show in the idle time of the machine.
+const LONGEST_PARK: Duration = Duration::from_millis(100);
 
 /// What a worker runs with.
 pub struct Crew {
@@ -105,9 +106,10 @@ fn build_and_step(
         }
     }
     let _ = crew.events.send(Event::WorkerReady { worker: index });
+    let mut park = LONGEST_PARK;
     while !crew.control.is_stopped() {
-        worker.step_or_park(Some(LONGEST_PARK));
-        store.maintain();
+        worker.step_or_park(Some(park));
+        park = if store.maintain() { Duration::ZERO } else { LONGEST_PARK };
         env.paused.set(store.needs_pause());
     }
     Ok(store)

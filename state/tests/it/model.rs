@@ -123,7 +123,9 @@ impl Run {
                 *self.model.sums.entry(*window).or_default().entry(key).or_default() += 1;
             }
             Op::Drain(max) => self.drain(*max),
-            Op::Maintain => self.workers.iter().for_each(|worker| worker.store.maintain()),
+            Op::Maintain => self.workers.iter().for_each(|worker| {
+                worker.store.maintain();
+            }),
             Op::Freeze { wait } => {
                 self.epoch += 1;
                 freeze(&mut self.workers, self.epoch);
