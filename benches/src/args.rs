@@ -1,6 +1,7 @@
 //! The command line, and the settings that a workload runs with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
@@ -31,12 +32,15 @@ pub struct Args {
     /// Milliseconds between checkpoints, or `off`
     #[arg(long, value_name = "MS|off", default_value = "1000")]
     pub checkpoint_ms: CheckpointEvery,
-    /// Records a second, over all workers [default: as fast as it goes; `latency`: 50k]
+    /// Records a second, over all workers [default: as fast as it goes; 50k where a rate is needed]
     #[arg(long, value_parser = parse_count)]
     pub rate: Option<u64>,
     /// Print one JSON object instead of a text for people
     #[arg(long)]
     pub json: bool,
+    /// Run as the child of a `startup` or `recovery` run, with its job in this directory
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub child: Option<PathBuf>,
 }
 
 impl Args {
@@ -46,8 +50,8 @@ impl Args {
             (Engine::Timely, Workload::Passthrough) => 400_000_000,
             (_, Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum) => 200_000_000,
             (_, Workload::Latency) => 20 * self.rate(),
-            (_, Workload::Startup) => 1_000,
-            (_, Workload::Recovery | Workload::Fraud) => 5_000_000,
+            (_, Workload::Startup | Workload::Recovery) => u64::MAX,
+            (_, Workload::Fraud) => 5_000_000,
         })
     }
 

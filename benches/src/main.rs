@@ -22,6 +22,9 @@ use crate::args::{Args, Engine};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(directory) = &args.child {
+        return pelton_engine::run_child(&args, directory);
+    }
     let ran = match args.engine {
         Engine::Pelton => pelton_engine::run(&args),
         Engine::Timely => timely_ref::run(&args),

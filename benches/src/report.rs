@@ -68,7 +68,6 @@ pub struct Latency {
 
 impl Latency {
     /// The percentiles of a histogram of microseconds.
-    #[allow(dead_code, reason = "for the engine's latency workload")]
     pub fn of(micros: &Histogram<u64>) -> Self {
         let ms = |quantile: f64| micros.value_at_quantile(quantile) as f64 / 1e3;
         Self { p50_ms: ms(0.5), p99_ms: ms(0.99), p999_ms: ms(0.999), max_ms: micros.max() as f64 / 1e3 }

@@ -16,11 +16,26 @@ pub fn peak_rss_bytes() -> u64 {
     fs::read_to_string("/proc/self/status").ok().and_then(|status| peak_of(&status)).unwrap_or(0)
 }
 
+/// The largest resident size of the process `id` so far, in bytes, while it runs.
+pub fn peak_rss_of(id: u32) -> Option<u64> {
+    peak_of(&fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+}
+
+/// Processor time of children that have been waited for, in seconds.
+pub fn children_cpu_s() -> f64 {
+    fs::read_to_string("/proc/self/stat").ok().and_then(|stat| times_of(&stat, 13)).unwrap_or(0.0)
+}
+
 /// Fields 14 and 15 (user and system time) of proc_pid_stat(5), counted behind the name, which
 /// may hold spaces.
 fn cpu_of(stat: &str) -> Option<f64> {
+    times_of(stat, 11)
+}
+
+/// The sum of two times, the first of them `skip` fields behind the name.
+fn times_of(stat: &str, skip: usize) -> Option<f64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
-    let mut fields = behind_name.split_whitespace().skip(11);
+    let mut fields = behind_name.split_whitespace().skip(skip);
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
     Some((user + system) / TICKS_PER_SECOND)

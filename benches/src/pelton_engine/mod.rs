@@ -1,16 +1,41 @@
 //! The workloads on Pelton, through its public API alone.
 //!
-//! One function per workload; each runs its job, verifies the result and reports.
+//! In reading order: [`job`] (how each of them is run), [`throughput`] (W0, W1, W2), [`latency`]
+//! (W3), [`process`] (`startup` and `recovery`, which need a process of their own), and [`fraud`]
+//! (the example). Each verifies its result before it reports.
 
-use anyhow::{Result, bail};
+mod fraud;
+mod job;
+mod latency;
+mod process;
+mod throughput;
 
-use crate::args::Args;
-use crate::report::Report;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::{Args, Workload};
+use crate::report::{self, Report};
 
 /// Runs the workload that `args` names.
 pub fn run(args: &Args) -> Result<Report> {
-    bail!(
-        "{} on Pelton is not there yet: the engine cannot run a job; use `--engine timely` for the reference",
-        args.workload
-    )
+    match args.workload {
+        Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum => throughput::run(args),
+        Workload::Latency => latency::run(args),
+        Workload::Startup => process::startup(args),
+        Workload::Recovery => process::recovery(args),
+        Workload::Fraud => fraud::run(args),
+    }
+}
+
+/// Runs as the child of a `startup` or `recovery` run.
+pub fn run_child(args: &Args, directory: &Path) -> ExitCode {
+    match process::child(args, directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
 }

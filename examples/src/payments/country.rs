@@ -9,7 +9,6 @@ macro_rules! countries {
     ($($code:ident $name:literal $latitude:literal $longitude:literal,)*) => {
         /// A country on the map of this example, by its two-letter code (ISO 3166-1).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[expect(clippy::upper_case_acronyms, reason = "ISO codes are written so")]
         pub enum Country {
             $(
                 #[doc = $name]

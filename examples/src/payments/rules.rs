@@ -107,7 +107,7 @@ mod fixture {
             card: CardId(1),
             merchant: MerchantId(1),
             amount: Cents(cents),
-            country: country,
+            country,
             time: EventTime(at_s * 1_000),
         }
     }
