@@ -141,7 +141,7 @@ pub(crate) fn guard(command: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
             ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
         }
         Err(_) => {
-            say(&format!("error: {message}"));
+            say(&format!("error: {}", message.trim_end()));
             remedy.exit_code()
         }
     }

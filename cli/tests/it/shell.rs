@@ -115,9 +115,9 @@ pub fn signal(child: &Child, signal: &str) {
     assert!(sent.success());
 }
 
-/// Reads `lines` lines of what `child` writes, then closes the pipe.
-pub fn read_and_close(child: &mut Child, lines: usize) -> Vec<String> {
-    let out = BufReader::new(child.stdout.take().unwrap());
+/// Reads `lines` lines of what `child` writes; the rest is for [`ended`].
+pub fn read(child: &mut Child, lines: usize) -> Vec<String> {
+    let out = BufReader::with_capacity(1, child.stdout.as_mut().unwrap());
     out.lines().take(lines).map(|line| line.unwrap()).collect()
 }
 
