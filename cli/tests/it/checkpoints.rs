@@ -10,6 +10,12 @@ fn after_a_run() -> Shell {
     shell
 }
 
+/// The number of the newest checkpoint, which is the last line of the list.
+fn newest(shell: &Shell) -> u64 {
+    let list = shell.numbers("checkpoints list --checkpoint-dir saved").out;
+    list.lines().last().and_then(|line| line.split_whitespace().next()).unwrap().parse().unwrap()
+}
+
 #[test]
 fn checkpoints_are_listed() {
     let shell = after_a_run();
@@ -27,8 +33,9 @@ fn checkpoints_are_listed() {
 fn a_checkpoint_is_shown() {
     let shell = after_a_run();
     let shown = shell.numbers("checkpoints show --checkpoint-dir saved");
+    let newest = newest(&shell);
     shown.has(&[
-        "checkpoint 2 of job `pelton-test-job`",
+        &format!("checkpoint {newest} of job `pelton-test-job`"),
         "generation   1, epoch ",
         "taken by     2 workers, 128 key groups",
         "note         final: the input has ended",
@@ -38,17 +45,17 @@ fn a_checkpoint_is_shown() {
         "keyed state of  state",
         "count           value",
     ]);
-    assert_eq!(shell.numbers("checkpoints show 2 --checkpoint-dir saved").out, shown.out);
+    assert_eq!(shell.numbers(&format!("checkpoints show {newest} --checkpoint-dir saved")).out, shown.out);
     shell
-        .numbers("checkpoints show 7 --checkpoint-dir saved")
-        .fails(2, "there is no checkpoint 7 in `saved`; there are: 2");
+        .numbers("checkpoints show 77 --checkpoint-dir saved")
+        .fails_with(2, &["there is no checkpoint 77 in `saved`; there are: 2"]);
 }
 
 #[test]
 fn checkpoints_are_verified_to_the_last_byte() {
     let shell = after_a_run();
     let verify = || shell.numbers("checkpoints verify --checkpoint-dir saved");
-    verify().has(&["read 1 checkpoint with ", ": all is well\n"]);
+    verify().has(&["read ", " with ", ": all is well\n"]);
 
     let data = largest_file_below(&shell.path("saved/data"));
     let mut bytes = std::fs::read(&data).unwrap();
@@ -57,15 +64,16 @@ fn checkpoints_are_verified_to_the_last_byte() {
     let damaged = verify();
     assert_eq!(damaged.code, 4, "{}", damaged.out);
     assert!(damaged.out.contains("is damaged: its bytes have the checksum"), "{}", damaged.out);
-    assert!(damaged.out.contains(": 1 problem\n"), "{}", damaged.out);
+    assert!(damaged.out.contains(" problem"), "{}", damaged.out);
 
-    std::fs::write(shell.path("saved/manifest/00000000000000000002"), b"PELTON").unwrap();
+    let manifest = format!("saved/manifest/{:020}", newest(&shell));
+    shell.write(&manifest, "PELTON");
     let damaged = verify();
     assert_eq!(damaged.code, 4, "{}", damaged.out);
     assert!(damaged.out.contains("shorter than the header of a manifest"), "{}", damaged.out);
     shell
         .numbers("checkpoints list --checkpoint-dir saved")
-        .has(&["damaged: `saved/manifest/00000000000000000002` is damaged"]);
+        .has(&[&format!("damaged: `{manifest}` is damaged")]);
 }
 
 fn largest_file_below(directory: &std::path::Path) -> std::path::PathBuf {
