@@ -3,8 +3,9 @@
 //! The endpoint is off unless an address is given. Without it the figures go to whatever recorder
 //! the process has installed, and to nothing if there is none.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use metrics::{counter, gauge, with_local_recorder};
@@ -20,6 +21,40 @@ use crate::status::{JobStatus, LatencySummary, OperatorStatus};
 pub struct Metrics {
     job: String,
     endpoint: Option<Endpoint>,
+    totals: Mutex<Totals>,
+}
+
+/// Records in and out, by operator.
+type Counts = BTreeMap<String, (u64, u64)>;
+
+/// What operators have counted over all generations: a counter never goes back.
+#[derive(Default)]
+struct Totals {
+    generation: u64,
+    /// Of the generations before.
+    before: Counts,
+    /// Of this one.
+    now: Counts,
+}
+
+impl Totals {
+    fn of(&mut self, status: &JobStatus) -> Counts {
+        if status.generation != self.generation {
+            self.generation = status.generation;
+            for (name, (taken, given)) in std::mem::take(&mut self.now) {
+                let before = self.before.entry(name).or_default();
+                *before = (before.0 + taken, before.1 + given);
+            }
+        }
+        for operator in &status.operators {
+            self.now.insert(operator.name.clone(), (operator.records_in, operator.records_out));
+        }
+        let total = |(name, now): (&String, &(u64, u64))| {
+            let before = self.before.get(name).copied().unwrap_or_default();
+            (name.clone(), (before.0 + now.0, before.1 + now.1))
+        };
+        self.now.iter().map(total).collect()
+    }
 }
 
 /// A listener with a recorder of its own, so that jobs of one process do not share one.
@@ -36,11 +71,12 @@ impl Metrics {
     /// The port is taken, or the address is not this machine's.
     pub fn start(job: &str, address: Option<SocketAddr>) -> Result<Self, JobError> {
         let endpoint = address.map(Endpoint::open).transpose()?;
-        Ok(Self { job: job.to_owned(), endpoint })
+        Ok(Self { job: job.to_owned(), endpoint, totals: Mutex::default() })
     }
 
     /// Publishes the figures of `status`.
     pub fn publish(&self, status: &JobStatus, now_ms: i64) {
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).of(status);
         self.record(|job| {
             gauge!("pelton_generation", "job" => job.clone()).set(status.generation as f64);
             counter!("pelton_restarts_total", "job" => job.clone()).absolute(u64::from(status.restarts));
@@ -49,7 +85,7 @@ impl Metrics {
             counter!("pelton_checkpoints_abandoned_total", "job" => job.clone())
                 .absolute(status.checkpoints_abandoned);
             for operator in &status.operators {
-                publish_operator(&job, operator, now_ms);
+                publish_operator(&job, operator, totals.get(&operator.name).copied(), now_ms);
             }
         });
     }
@@ -78,13 +114,15 @@ impl Metrics {
     }
 }
 
-fn publish_operator(job: &str, operator: &OperatorStatus, now_ms: i64) {
+fn publish_operator(job: &str, operator: &OperatorStatus, totals: Option<(u64, u64)>, now_ms: i64) {
     let labels = [("job", job.to_owned()), ("operator", operator.name.clone())];
-    counter!("pelton_records_in_total", &labels).absolute(operator.records_in);
-    counter!("pelton_records_out_total", &labels).absolute(operator.records_out);
+    if let Some((taken, given)) = totals {
+        counter!("pelton_records_in_total", &labels).absolute(taken);
+        counter!("pelton_records_out_total", &labels).absolute(given);
+    }
     for (port, records) in &operator.ports {
         let labels = [labels[0].clone(), labels[1].clone(), ("port", (*port).to_owned())];
-        counter!("pelton_port_records_total", &labels).absolute(*records);
+        gauge!("pelton_port_records", &labels).set(*records as f64);
     }
     gauge!("pelton_busy_seconds", &labels).set(operator.busy_ns as f64 / 1e9);
     gauge!("pelton_backpressured_seconds", &labels).set(operator.backpressured_ns as f64 / 1e9);

@@ -287,17 +287,29 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Leaves nothing running but an enumerator in the middle of a call.
+    /// Publishes the last figures.
     fn stop(&mut self, outcome: Outcome) -> Outcome {
+        self.join_workers();
+        if self.has_run {
+            self.job.metrics.publish(&self.job.board.status(), self.job.clock.now_ms());
+        }
+        outcome
+    }
+
+    fn join_workers(&mut self) {
         self.control.stop();
         if let Some(workers) = self.workers.take() {
             // They catch their panics and have told of them.
             drop(workers.join());
         }
-        if self.has_run {
-            self.job.metrics.publish(&self.job.board.status(), self.job.clock.now_ms());
-        }
-        outcome
+    }
+}
+
+/// Leaves nothing running but an enumerator in the middle of a call, however the driver leaves:
+/// workers would wait for ever for one that has panicked.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.join_workers();
     }
 }
 

@@ -1,11 +1,14 @@
 //! Whole jobs on real workers: they end, stop, fail, are killed and go on, at any parallelism.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::source::{SplitId, SplitInfo};
+use pelton_runtime::status::Phase;
 use pelton_runtime::{
     CheckpointInterval, End, Job, JobError, JobHandle, JobReport, JobSettings, JobSpec, RestartStrategy,
 };
@@ -155,6 +158,60 @@ fn a_signal_stops_a_job_with_a_checkpoint() {
     assert!(sent.success());
     assert_eq!(handle.wait().unwrap().end, End::Stopped);
     assert_eq!(table.visible(), all_numbers(2, 1_000));
+}
+
+#[test]
+fn a_second_signal_ends_a_job_that_cannot_finish() {
+    let (home, table) = (Home::new(), Table::new());
+    let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
+    let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
+    pelton_runtime::signals::stop_on_signals(handle.stopper()).unwrap();
+    table.wait_until_visible(1);
+    table.fail_commits(u32::MAX);
+    let terminate =
+        || Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
+    terminate();
+    while handle.status().phase != Phase::Stopping {
+        std::thread::yield_now();
+    }
+    terminate();
+    assert_eq!(handle.wait().unwrap().end, End::Aborted);
+}
+
+#[test]
+fn the_metrics_of_a_job_count_on_through_a_restart() {
+    let (home, table) = (Home::new(), Table::new());
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gate = Gate::at(9_999);
+    let bomb = Bomb { at: 2_007_000, panics: false, armed: Arc::new(AtomicBool::new(true)) };
+    let numbers = Numbers { splits: splits(3, 10_000), gate: gate.clone() };
+    let settings = JobSettings { metrics_address: Some(address), ..home.settings(2) };
+    let handle = home.start(graph(numbers, vec![Arc::new(bomb)], &table), settings);
+    table.wait_until_visible(3 * 9_999);
+    let page = loop {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        // Figures are published once a second.
+        if page.contains("pelton_restarts_total{job=\"job\"} 1") && counted(&page) >= 3 * 9_999 {
+            break page;
+        }
+        std::thread::yield_now();
+    };
+    for name in ["pelton_watermark_lag_seconds", "pelton_busy_seconds", "pelton_latency_seconds"] {
+        assert!(page.contains(name), "{name} is missing: {page}");
+    }
+    gate.set(u64::MAX);
+    assert_eq!(handle.wait().unwrap().status.restarts, 1);
+    check_everything_once(&table, 3, 10_000);
+}
+
+/// The records that the source has given, by a page of metrics.
+fn counted(page: &str) -> u64 {
+    let of_source = |line: &&str| line.starts_with("pelton_records_out_total") && line.contains("numbers");
+    let line = page.lines().find(of_source);
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
 #[test]

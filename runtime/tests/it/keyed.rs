@@ -82,7 +82,7 @@ fn a_renamed_operator_is_told_of_and_refused_without_the_flag() {
         let renamed = || keyed_graph(numbers(), Vec::new(), "recount", &table);
         let message = home.start(renamed(), settings.clone()).wait().unwrap_err().to_string();
         assert!(message.contains("holds state that no operator of this graph claims"), "{message}");
-        assert!(message.contains("count") && message.contains("allow_dropped_state"), "{message}");
+        assert!(message.contains("count") && message.contains("--allow-dropped-state"), "{message}");
 
         gate.set(u64::MAX);
         let allowed = JobSettings { allow_dropped_state: true, ..settings };
