@@ -20,12 +20,13 @@ fn batches_in_flight_never_exceed_the_credits() {
         // Four in flight, and one in the sender's hand.
         assert_eq!(script.given(), 5);
         let mut rng = Rng::new(seed);
-        while cluster.log.sunk_at("out") < 300 {
+        let round = |cluster: &mut Cluster| {
             let worker = rng.below(2);
             cluster.steps(worker, 1 + rng.below(3));
             let under_way = script.given() - cluster.log.sunk_at("out");
             assert!(under_way <= 5, "{under_way} under way with 4 credits, seed {seed}");
-        }
+        };
+        cluster.drive("all", round, |cluster| cluster.log.sunk_at("out") == 300);
         cluster.finish(0);
     }
 }
@@ -72,10 +73,11 @@ fn one_key_with_most_records_holds_nobody_up_for_ever() {
         cluster.script("in", worker).flood(600, 2, &keys, 1);
     }
     // The worker of the hot key is slow.
-    while cluster.log.sunk_at("out") < 1_800 {
+    let round = |cluster: &mut Cluster| {
         (1..3).for_each(|worker| cluster.steps(worker, 10));
-        cluster.step(0);
-    }
+        cluster.steps(0, 1);
+    };
+    cluster.drive("all", round, |cluster| cluster.log.sunk_at("out") == 1_800);
     assert!(cluster.log.most_live.load(Ordering::SeqCst) < 9 * 4 * 2 + 60);
     cluster.finish(0);
 }

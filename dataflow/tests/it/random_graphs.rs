@@ -67,7 +67,9 @@ impl Built {
                 (wiring.map(&name, sent), Model::Pass, vec![sent])
             }
             5 => {
-                let times = *rng.pick(&[0, 2, 3, 20]);
+                // Twenty times twenty times would be too much of the same.
+                let is_first = !self.nodes.iter().any(|(model, _)| matches!(model, Model::Times(_)));
+                let times = *rng.pick(if is_first { &[0, 2, 3, 20] } else { &[0, 0, 2, 2] });
                 let does = if times == 0 { Does::Map } else { Does::Times(times, slice) };
                 let model = if times == 0 { Model::Pass } else { Model::Times(times) };
                 (wiring.op(&name, &[from], does), model, vec![from])

@@ -33,8 +33,12 @@ use super::wiring::Wiring;
 /// frontier's change takes a few for each hop.
 const QUIET_ROUNDS: usize = 40;
 
-/// Rounds of steps after which a run that should have come somewhere is stuck.
-const STUCK_ROUNDS: usize = 50_000;
+/// Rounds of steps in which nothing happens after which a run that should come somewhere is stuck:
+/// far more than the longest timer takes.
+const STUCK_ROUNDS: usize = 20_000;
+
+/// Rounds of steps in which something happens after which a run that should come to rest spins.
+const SPIN_ROUNDS: usize = 200_000;
 
 /// What a cluster is started with.
 pub struct Setup {
@@ -217,11 +221,7 @@ impl Cluster {
         }
     }
 
-    /// Steps one worker once.
-    pub fn step(&mut self, worker: usize) {
-        self.steps(worker, 1);
-    }
-
+    /// Steps one worker so many times.
     pub fn steps(&mut self, worker: usize, count: usize) {
         self.seats[worker].order(Order::Step(count));
     }
@@ -234,7 +234,7 @@ impl Cluster {
     /// Steps `workers` in turn until nothing is seen to happen any more.
     pub fn settle(&mut self, workers: &[usize]) {
         let mut quiet = 0;
-        for _ in 0..STUCK_ROUNDS {
+        for _ in 0..SPIN_ROUNDS {
             let before = self.log.activity();
             workers.iter().for_each(|&worker| self.steps(worker, 2));
             quiet = if self.log.activity() == before { quiet + 1 } else { 0 };
@@ -242,7 +242,7 @@ impl Cluster {
                 return;
             }
         }
-        panic!("still busy after {STUCK_ROUNDS} rounds: {:?}", self.log.failures());
+        panic!("still busy after {SPIN_ROUNDS} rounds: {:?}", self.log.failures());
     }
 
     pub fn settle_all(&mut self) {
@@ -251,16 +251,30 @@ impl Cluster {
     }
 
     /// Steps all workers in turn until `done`, which must come.
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        for _ in 0..STUCK_ROUNDS {
+    pub fn until(&mut self, what: &str, done: impl FnMut(&Self) -> bool) {
+        let all_in_turn = |cluster: &mut Self| (0..cluster.workers()).for_each(|w| cluster.steps(w, 2));
+        self.drive(what, all_in_turn, done);
+    }
+
+    /// Repeats `round` until `done`, which must come.
+    pub fn drive(
+        &mut self,
+        what: &str,
+        mut round: impl FnMut(&mut Self),
+        mut done: impl FnMut(&Self) -> bool,
+    ) {
+        let (mut still, mut activity) = (0, 0);
+        while still < STUCK_ROUNDS {
             if done(self) {
                 return;
             }
-            (0..self.workers()).for_each(|worker| self.steps(worker, 2));
+            round(self);
+            let before = std::mem::replace(&mut activity, self.log.activity());
+            still = if activity == before { still + 1 } else { 0 };
         }
         let acks = self.log.acks.lock().unwrap().len();
         panic!(
-            "not reached in {STUCK_ROUNDS} rounds: {what}; {} alive, {acks} acks, sunk {:?}, failures {:?}",
+            "nothing has happened in {STUCK_ROUNDS} rounds, and this has not come: {what}; {} alive, {acks} acks, sunk {:?}, failures {:?}",
             self.log.live.load(std::sync::atomic::Ordering::SeqCst),
             self.log.sunk.lock().unwrap().len(),
             self.log.failures()
