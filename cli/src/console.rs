@@ -31,44 +31,46 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn set_status_line(text: &str) {
     let columns = terminal_size::terminal_size_of(io::stderr())
         .map_or(DEFAULT_COLUMNS, |(terminal_size::Width(columns), _)| usize::from(columns));
-    let mut line = status_line();
+    let text = text.chars().take(columns.saturating_sub(1)).collect();
     // A terminal that is gone is no reason to stop a job.
-    let _ = redraw(&mut line, text.chars().take(columns.saturating_sub(1)).collect());
+    let _ = redraw(&mut status_line(), text, &mut io::stderr().lock());
 }
 
-fn redraw(line: &mut String, text: String) -> io::Result<()> {
-    let mut stderr = io::stderr().lock();
-    if !(line.is_empty() && text.is_empty()) {
-        write!(stderr, "\r\x1b[K{text}")?;
-        stderr.flush()?;
-    }
+fn redraw(line: &mut String, text: String, out: &mut impl Write) -> io::Result<()> {
+    let is_none = line.is_empty() && text.is_empty();
     *line = text;
-    Ok(())
+    if is_none {
+        return Ok(());
+    }
+    write!(out, "\r\x1b[K{line}")?;
+    out.flush()
 }
 
 /// Writes a line to standard error, above the status line.
 pub(crate) fn say(text: &str) {
     // A terminal that is gone is no reason to stop a job.
-    let _ = Above.write_all(format!("{text}\n").as_bytes());
+    let _ = write_above(&status_line(), format!("{text}\n").as_bytes(), &mut io::stderr().lock());
 }
 
-/// Writes to standard error above the status line.
+/// Writes `bytes`, which end a line, and `line` again below them.
+fn write_above(line: &str, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+    if line.is_empty() {
+        out.write_all(bytes)?;
+    } else {
+        write!(out, "\r\x1b[K")?;
+        out.write_all(bytes)?;
+        write!(out, "{line}")?;
+    }
+    out.flush()
+}
+
+/// Where the log goes: standard error, above the status line.
 struct Above;
 
 impl Write for Above {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut line = status_line();
-        let text = std::mem::take(&mut *line);
-        let mut stderr = io::stderr().lock();
-        if text.is_empty() {
-            stderr.write_all(bytes)?;
-        } else {
-            stderr.write_all(b"\r\x1b[K")?;
-            stderr.write_all(bytes)?;
-            stderr.write_all(text.as_bytes())?;
-        }
-        *line = text;
-        stderr.flush()?;
+        // An error would be told by `eprintln!`, which panics when standard error is closed.
+        let _ = write_above(&status_line(), bytes, &mut io::stderr().lock());
         Ok(bytes.len())
     }
 
@@ -144,5 +146,37 @@ pub(crate) fn guard(command: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
             say(&format!("error: {}", message.trim_end()));
             remedy.exit_code()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is on the screen: each line as it was left.
+    fn screen(bytes: &[u8]) -> Vec<String> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.split('\n').map(|line| line.rsplit("\r\x1b[K").next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_log_goes_above_the_status_line() {
+        let (mut line, mut out) = (String::new(), Vec::new());
+        redraw(&mut line, "10 in".to_owned(), &mut out).unwrap();
+        redraw(&mut line, "20 in".to_owned(), &mut out).unwrap();
+        assert_eq!(screen(&out), ["20 in"]);
+        write_above(&line, b"WARN slow\n", &mut out).unwrap();
+        assert_eq!(screen(&out), ["WARN slow", "20 in"]);
+        redraw(&mut line, String::new(), &mut out).unwrap();
+        write_above(&line, b"error: failed\n", &mut out).unwrap();
+        assert_eq!(screen(&out), ["WARN slow", "error: failed", ""]);
+    }
+
+    #[test]
+    fn without_a_status_line_nothing_is_erased() {
+        let mut out = Vec::new();
+        redraw(&mut String::new(), String::new(), &mut out).unwrap();
+        write_above("", b"plain\n", &mut out).unwrap();
+        assert_eq!(out, b"plain\n");
     }
 }

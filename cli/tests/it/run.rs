@@ -78,6 +78,18 @@ fn a_running_job_says_how_it_is_line_by_line() {
 }
 
 #[test]
+fn a_job_goes_on_when_nobody_reads_its_log() {
+    let shell = Shell::new();
+    let mut job = shell.start_numbers("run --output out --checkpoint-interval 20ms --status-interval 20ms");
+    wait_for(&mut job, "| checkpoint ");
+    drop(job.stderr.take());
+    // It tells of the signal, and of its end, into the closed pipe.
+    signal(&job, "TERM");
+    assert_eq!(ended(job).code, 0);
+    shell.numbers("checkpoints show").has(&["checkpoint "]);
+}
+
+#[test]
 fn a_stopped_job_goes_on_where_it_was() {
     let shell = Shell::new();
     let mut job = shell.start_numbers("run --output out");
