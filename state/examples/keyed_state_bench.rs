@@ -1,8 +1,9 @@
 //! How fast keyed state is by itself: look up, change, and freeze each second. Linux; by hand:
 //!
-//! `cargo run --release -p pelton-state --features rocksdb --example keyed_state_bench -- KEYS SECONDS WORKERS MEMORY_MIB rocksdb|memory`
+//! `cargo run --release -p pelton-state --features rocksdb --example keyed_state_bench -- KEYS EPOCHS WORKERS MEMORY_MIB RECORDS rocksdb|memory`
 //!
-//! On a machine that does other things too, look at the figures by CPU time.
+//! An epoch lasts a second or, with RECORDS other than 0, that many records of each worker: on a
+//! machine that does other things too, that and the figures by CPU time are what to look at.
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
 use std::path::Path;
@@ -24,7 +25,8 @@ const CPU_BATCHES: u64 = 8;
 
 struct Args {
     keys: u64,
-    seconds: u64,
+    epochs: u64,
+    epoch_records: u64,
     workers: usize,
     memory_bytes: usize,
     backend: Backend,
@@ -33,10 +35,11 @@ struct Args {
 fn main() -> Result<(), StateError> {
     let mut given = std::env::args().skip(1);
     let mut number = |default: u64| given.next().and_then(|arg| arg.parse().ok()).unwrap_or(default);
-    let (keys, seconds) = (number(100_000), number(10));
+    let (keys, epochs) = (number(100_000), number(10));
     let (workers, memory) = (number(1) as usize, number(1_024) as usize);
+    let epoch_records = number(0);
     let backend = if given.next().as_deref() == Some("memory") { Backend::Memory } else { Backend::RocksDb };
-    let args = Args { keys, seconds, workers, memory_bytes: memory << 20, backend };
+    let args = Args { keys, epochs, epoch_records, workers, memory_bytes: memory << 20, backend };
     let dir = std::env::temp_dir().join(format!("pelton-state-bench-{}", std::process::id()));
     let location = dir.join("checkpoints").display().to_string();
     let checkpoints = CheckpointStore::open(&location)?;
@@ -111,13 +114,17 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
             longest_ns = longest_ns.max(cpu - cpu_last);
             cpu_last = cpu;
         }
-        if now - start >= (epoch + 1) * SECOND_NS {
+        let ends = match args.epoch_records {
+            0 => now - start >= (epoch + 1) * SECOND_NS,
+            each => records >= (epoch + 1) * each,
+        };
+        if ends {
             epoch += 1;
             let cpu = cpu_ns("thread-self");
             counts.freeze(Epoch(epoch))?;
             freeze_ns = freeze_ns.max(cpu_ns("thread-self") - cpu);
             report(worker, epoch, start, records, &acks)?;
-            if epoch == args.seconds {
+            if epoch == args.epochs {
                 break;
             }
         }

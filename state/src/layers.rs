@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pelton_dataflow::key::{Key, KeyGroup, KeyHash};
+use pelton_dataflow::key::{Key, KeyGroup, KeyHash, hash_of};
 use pelton_dataflow::time::EventTime;
 
 use crate::error::StateError;
@@ -49,8 +49,8 @@ impl Space {
     }
 
     /// What the rows of one key begin with.
-    pub(crate) fn key<K: Key>(&self, hash: KeyHash, key: &K, out: &mut Vec<u8>) -> Result<(), StateError> {
-        self.head(self.partition.group(hash), out);
+    pub(crate) fn key<K: Key>(&self, group: KeyGroup, key: &K, out: &mut Vec<u8>) -> Result<(), StateError> {
+        self.head(group, out);
         ordered::encode_into(key, out).map_err(|error| self.codec("write", "key", &error))
     }
 
@@ -110,8 +110,12 @@ impl<K: Key, C: Cell> FrozenPart for Layer<K, C> {
         let (rows_before, bytes_before) = (out.len(), out.byte_len());
         for table in self.space.partition.tables_of(groups) {
             for entry in self.tables.table(table).iter().filter(|entry| entry.changed) {
+                let group = match groups.len() {
+                    1 => KeyGroup(groups.start),
+                    _ => self.space.partition.group(hash_of(&entry.key)),
+                };
                 head.clear();
-                self.space.key(entry.hash, &entry.key, &mut head)?;
+                self.space.key(group, &entry.key, &mut head)?;
                 entry.cell.write(&head, entry.below, &self.space, out)?;
             }
         }
@@ -187,7 +191,10 @@ impl<K: Key, C: Cell> Layers<K, C> {
 
     /// Lays a cell that was read from the backend over what the cache holds of its key.
     pub(crate) fn remember(&mut self, table: usize, hash: KeyHash, key: &K, cell: C) {
-        self.absorb(table, Entry { hash, key: key.clone(), cell, changed: false, below: true, used: true });
+        self.absorb(
+            table,
+            Entry { tag: hash.into(), key: key.clone(), cell, changed: false, below: true, used: true },
+        );
         self.make_room(table);
     }
 
@@ -229,12 +236,12 @@ impl<K: Key, C: Cell> Layers<K, C> {
 
     fn absorb(&mut self, table: usize, newer: Entry<K, C>) {
         let complete = self.complete;
-        match self.cache.find_mut(table, newer.hash, &newer.key) {
+        match self.cache.find_mut(table, newer.tag, &newer.key) {
             Some(known) => {
                 self.weight -= known.cell.weight();
                 known.cell.absorb(newer.cell);
                 if complete && known.cell.is_void() {
-                    self.cache.remove(table, newer.hash, &newer.key);
+                    self.cache.remove(table, newer.tag, &newer.key);
                 } else {
                     self.weight += known.cell.weight();
                 }

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::error::StateError;
 use crate::layers::{Layer, Layers, Plain, Settle, Space, read_value};
 use crate::ordered;
 use crate::rows;
-use crate::shards::{Entry, Shards};
+use crate::shards::{Entry, Shards, Tag};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
@@ -93,7 +94,14 @@ impl<K: Key, A: State> Panes<K, A> {
             *entries += 1;
             if table < merged {
                 let cell = Plain::default();
-                return Ok(Entry { hash, key: key.clone(), cell, changed: true, below: true, used: false });
+                return Ok(Entry {
+                    tag: hash.into(),
+                    key: key.clone(),
+                    cell,
+                    changed: true,
+                    below: true,
+                    used: false,
+                });
             }
             let mut below = below.borrow_mut();
             let layers = below.windows.get_mut(&window).expect("each open pane has its layers");
@@ -218,20 +226,20 @@ impl<K: Key, A: State> Panes<K, A> {
             }
         }
         let entries = &mut self.entries;
-        let mut raise = |hash: KeyHash, key: &K, cell: &Plain<A>| {
+        let mut raise = |tag: Tag, key: &K, cell: &Plain<A>| {
             let make = || {
                 *entries += 1;
                 let (key, cell) = (key.clone(), cell.clone());
-                Ok(Entry { hash, key, cell, changed: false, below: true, used: false })
+                Ok(Entry { tag, key, cell, changed: false, below: true, used: false })
             };
-            match pane.overlay.find_or_insert::<std::convert::Infallible>(table, hash, key, make) {
+            match pane.overlay.find_or_insert::<Infallible>(table, tag, key, make) {
                 Ok(entry) => entry.below = true,
                 Err(never) => match never {},
             }
         };
-        layers.frozen_entries(table).for_each(|entry| raise(entry.hash, &entry.key, &entry.cell));
+        layers.frozen_entries(table).for_each(|entry| raise(entry.tag, &entry.key, &entry.cell));
         for entry in layers.take_cached(table) {
-            raise(entry.hash, &entry.key, &entry.cell);
+            raise(entry.tag, &entry.key, &entry.cell);
         }
         pane.merged = table + 1;
         Ok(())
@@ -242,19 +250,19 @@ impl<K: Key, A: State> Panes<K, A> {
         let before = overlay.len();
         while out.len() < max {
             let Some(entry) = overlay.drain(table, 1).next() else { break };
-            let (hash, key) = (entry.hash, entry.key);
+            let (tag, key) = (entry.tag, entry.key);
             if entry.below {
                 let gone = || {
                     let (key, cell) = (key.clone(), Plain::default());
-                    Ok(Entry { hash, key, cell, changed: true, below: true, used: false })
+                    Ok(Entry { tag, key, cell, changed: true, below: true, used: false })
                 };
-                match fired.find_or_insert::<std::convert::Infallible>(table, hash, &key, gone) {
+                match fired.find_or_insert::<Infallible>(table, tag, &key, gone) {
                     Ok(_) => {}
                     Err(never) => match never {},
                 }
             }
             if entry.cell.0 != A::default() {
-                out.push((hash, key, entry.cell.0));
+                out.push((hash_of(&key), key, entry.cell.0));
             }
         }
         self.entries -= before - overlay.len();

@@ -3,7 +3,7 @@
 //! One table of millions of entries would stall its worker when it grows. Here each key group has
 //! one or more tables of its own, so that a growth step touches a few hundredths of the keys, and
 //! rows can be taken out group by group. Every table is addressed by the key's own hash: its upper
-//! half chooses the key group and the table, its lower half the place in it.
+//! half chooses the key group and the table, its lower half, the [`Tag`], the place in it.
 
 use std::ops::Range;
 
@@ -123,31 +123,45 @@ impl Partition {
     }
 }
 
-/// One key with what is kept for it.
+/// The lower half of a key's hash, kept beside the key: a table can grow without hashing keys
+/// again, and strings are compared only if their tags are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u32);
+
+impl From<KeyHash> for Tag {
+    #[inline]
+    fn from(hash: KeyHash) -> Self {
+        Self(hash.0 as u32)
+    }
+}
+
+impl Tag {
+    /// hashbrown takes the place from the lowest bits and tells entries apart by the highest.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+}
+
+/// One key with what is kept for it. Small, as the caches of the processor decide the speed: 24
+/// bytes for a number by a number.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<K, C> {
-    pub(crate) hash: KeyHash,
-    pub(crate) key: K,
-    pub(crate) cell: C,
+    pub(crate) tag: Tag,
     /// In an overlay: changed since it was copied from below, so that it must be written.
     pub(crate) changed: bool,
     /// In an overlay: rows of it may lie below, so that deleting it must be written.
     pub(crate) below: bool,
     /// In a cache: read since the last sweep.
     pub(crate) used: bool,
+    pub(crate) key: K,
+    pub(crate) cell: C,
 }
 
 /// The tables of one state on one worker.
 pub(crate) struct Shards<K, C> {
     tables: Vec<HashTable<Entry<K, C>>>,
     len: usize,
-}
-
-/// The tables choose by the upper half of the hash; within one, that half's upper bits are all
-/// alike, and the bits that hashbrown tells entries apart by are the top ones.
-#[inline]
-fn spread(hash: KeyHash) -> u64 {
-    hash.0.rotate_left(32)
 }
 
 impl<K: Eq, C> Shards<K, C> {
@@ -168,13 +182,20 @@ impl<K: Eq, C> Shards<K, C> {
     }
 
     #[inline]
-    pub(crate) fn find(&self, table: usize, hash: KeyHash, key: &K) -> Option<&Entry<K, C>> {
-        self.tables[table].find(spread(hash), |entry| entry.hash == hash && entry.key == *key)
+    pub(crate) fn find(&self, table: usize, tag: impl Into<Tag>, key: &K) -> Option<&Entry<K, C>> {
+        let tag = tag.into();
+        self.tables[table].find(tag.spread(), |entry| entry.tag == tag && entry.key == *key)
     }
 
     #[inline]
-    pub(crate) fn find_mut(&mut self, table: usize, hash: KeyHash, key: &K) -> Option<&mut Entry<K, C>> {
-        self.tables[table].find_mut(spread(hash), |entry| entry.hash == hash && entry.key == *key)
+    pub(crate) fn find_mut(
+        &mut self,
+        table: usize,
+        tag: impl Into<Tag>,
+        key: &K,
+    ) -> Option<&mut Entry<K, C>> {
+        let tag = tag.into();
+        self.tables[table].find_mut(tag.spread(), |entry| entry.tag == tag && entry.key == *key)
     }
 
     /// The entry of a key; if there is none, the one that `make` gives.
@@ -182,12 +203,13 @@ impl<K: Eq, C> Shards<K, C> {
     pub(crate) fn find_or_insert<E>(
         &mut self,
         table: usize,
-        hash: KeyHash,
+        tag: impl Into<Tag>,
         key: &K,
         make: impl FnOnce() -> Result<Entry<K, C>, E>,
     ) -> Result<&mut Entry<K, C>, E> {
-        let same = |entry: &Entry<K, C>| entry.hash == hash && entry.key == *key;
-        match self.tables[table].entry(spread(hash), same, |entry| spread(entry.hash)) {
+        let tag = tag.into();
+        let same = |entry: &Entry<K, C>| entry.tag == tag && entry.key == *key;
+        match self.tables[table].entry(tag.spread(), same, |entry| entry.tag.spread()) {
             TableEntry::Occupied(found) => Ok(found.into_mut()),
             TableEntry::Vacant(place) => {
                 let entry = make()?;
@@ -200,12 +222,12 @@ impl<K: Eq, C> Shards<K, C> {
     /// Adds an entry whose key is known to be missing.
     pub(crate) fn insert_new(&mut self, table: usize, entry: Entry<K, C>) {
         self.len += 1;
-        self.tables[table].insert_unique(spread(entry.hash), entry, |entry| spread(entry.hash));
+        self.tables[table].insert_unique(entry.tag.spread(), entry, |entry| entry.tag.spread());
     }
 
-    pub(crate) fn remove(&mut self, table: usize, hash: KeyHash, key: &K) -> Option<Entry<K, C>> {
-        let same = |entry: &Entry<K, C>| entry.hash == hash && entry.key == *key;
-        let found = self.tables[table].find_entry(spread(hash), same).ok()?;
+    pub(crate) fn remove(&mut self, table: usize, tag: Tag, key: &K) -> Option<Entry<K, C>> {
+        let same = |entry: &Entry<K, C>| entry.tag == tag && entry.key == *key;
+        let found = self.tables[table].find_entry(tag.spread(), same).ok()?;
         self.len -= 1;
         Some(found.remove().0)
     }
@@ -288,14 +310,14 @@ mod tests {
         let partition = Partition::new(KeyGroups::default(), 0..128, 1);
         let mut shards = Shards::new(&partition);
         for key in 0..10u64 {
-            let entry =
-                Entry { hash: KeyHash(key << 8), key, cell: (), changed: true, below: false, used: false };
-            shards.insert_new(0, entry);
+            let (tag, cell) = (KeyHash(key << 8).into(), ());
+            shards.insert_new(0, Entry { tag, key, cell, changed: true, below: false, used: false });
         }
         let taken: Vec<u64> = shards.drain(0, 4).map(|entry| entry.key).collect();
         assert_eq!((taken.len(), shards.len()), (4, 6));
         let left = (0..10).filter(|key| shards.find(0, KeyHash(key << 8), key).is_some());
         assert!(left.eq((0..10).filter(|key| !taken.contains(key))));
-        assert!(shards.remove(0, KeyHash(taken[0] << 8), &taken[0]).is_none());
+        assert!(shards.remove(0, KeyHash(taken[0] << 8).into(), &taken[0]).is_none());
+        assert_eq!(size_of::<Entry<u64, u64>>(), 24);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{RefCell, RefMut};
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::rc::Rc;
@@ -244,9 +245,9 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
         let (hash, key) = (self.hash, self.key);
         let make = || {
             let cell = TableCell::default();
-            Ok(Entry { hash, key: key.clone(), cell, changed: true, below: false, used: false })
+            Ok(Entry { tag: hash.into(), key: key.clone(), cell, changed: true, below: false, used: false })
         };
-        let entry = self.overlay.find_or_insert::<std::convert::Infallible>(self.table, hash, key, make);
+        let entry = self.overlay.find_or_insert::<Infallible>(self.table, hash, key, make);
         match entry {
             Ok(entry) => &mut entry.cell,
             Err(never) => match never {},
@@ -255,7 +256,8 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
 
     fn prefix(&self) -> Result<Vec<u8>, StateError> {
         let mut prefix = Vec::new();
-        self.below.space.key(self.hash, self.key, &mut prefix)?;
+        let space = &self.below.space;
+        space.key(space.partition.group(self.hash), self.key, &mut prefix)?;
         Ok(prefix)
     }
 

@@ -136,8 +136,14 @@ pub(crate) fn fetch<K: Key, S: State>(
     upgrade: Option<Upgrade<S>>,
     port: &Port,
 ) -> Result<Entry<K, Plain<S>>, StateError> {
-    let mut entry =
-        Entry { hash, key: key.clone(), cell: Plain::default(), changed: false, below: false, used: false };
+    let mut entry = Entry {
+        tag: hash.into(),
+        key: key.clone(),
+        cell: Plain::default(),
+        changed: false,
+        below: false,
+        used: false,
+    };
     let frozen = below.frozen(table, hash, key).next().cloned();
     if let Some(cell) = frozen {
         entry.cell = cell;
@@ -145,7 +151,7 @@ pub(crate) fn fetch<K: Key, S: State>(
         entry.cell = cell.clone();
     } else if !below.complete {
         let mut row = Vec::new();
-        below.space.key(hash, key, &mut row)?;
+        below.space.key(below.space.partition.group(hash), key, &mut row)?;
         if let Some(bytes) = port.base().get(&row)? {
             entry.cell = Plain(read_value(&bytes, &below.space, upgrade)?);
         }

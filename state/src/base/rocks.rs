@@ -43,10 +43,14 @@ const BLOCK_BYTES: usize = 8 << 10;
 /// The least that blocks may take of the memory.
 const LEAST_BLOCK_CACHE: usize = 1 << 20;
 
-/// What RocksDB's own errors are turned into.
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(rocksdb::Error) -> StateError {
-    let path = path.display().to_string();
-    move |error| StateError::Database { action, path, problem: error.into_string() }
+/// For `map_err`: RocksDB failed at `action` on `path`. The text is made only then: this stands on
+/// the way of every row.
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(rocksdb::Error) -> StateError + 'a {
+    move |error| StateError::Database {
+        action,
+        path: path.display().to_string(),
+        problem: error.into_string(),
+    }
 }
 
 fn options(block_bytes: usize) -> Options {
