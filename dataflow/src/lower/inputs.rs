@@ -110,11 +110,11 @@ impl Inputs {
             if core.lingered() && !core.flush() {
                 return Ok(Turn::Blocked);
             }
-            let began = (take(&mut time_is_due.0) && core.begin_watermark(self.watermark(meet)))
+            let began = (take(&mut time_is_due.0) && self.begin_watermark(core, meet))
                 || (take(&mut time_is_due.1) && core.begin_processing_time())
                 || self.next_batch(core)
                 || core.begin_processing_time()
-                || core.begin_watermark(self.watermark(meet));
+                || self.begin_watermark(core, meet);
             if !began {
                 return Ok(self.rest(core, worked));
             }
@@ -202,9 +202,11 @@ impl Inputs {
         }
     }
 
-    fn watermark(&self, meet: Option<Moment>) -> EventTime {
+    /// Begins to publish the stage's watermark, if it is news.
+    fn begin_watermark(&self, core: &mut Core, meet: Option<Moment>) -> bool {
+        let Some(meet) = meet.filter(|meet| meet.watermark > core.watermark) else { return false };
         let pulled = self.ready.iter().chain(&self.stash).map(|arrived| arrived.moment.watermark);
-        pulled.chain(meet.map(|meet| meet.watermark)).min().unwrap_or(EventTime::MIN)
+        core.begin_watermark(pulled.fold(meet.watermark, EventTime::min))
     }
 }
 
