@@ -1,6 +1,7 @@
 //! The end of bounded inputs, and sources that have nothing to read.
 
 use pelton_dataflow::operator::RestoredPart;
+use pelton_dataflow::source::{SplitInfo, SplitState};
 use pelton_dataflow::time::EventTime;
 
 use crate::harness::{Cluster, Does, Route, Setup, Wiring};
@@ -153,4 +154,25 @@ fn records_survive_the_way_between_processes() {
     cluster.settle_all();
     assert_eq!(cluster.log.take_lines_of("out/1"), ["got a@1", "got b@2", "reached 2ms", "froze 0"]);
     assert_eq!(cluster.finish(1).sunk_at("out"), 3);
+}
+
+#[test]
+fn an_acknowledgement_holds_what_was_frozen() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let mapped = graph.map("map", numbers);
+    graph.sink("out", mapped);
+    let mut cluster = Cluster::start(graph, Setup::of(2));
+    let split = SplitState::fresh(SplitInfo::root("s-1"));
+    cluster.control(1).assign(cluster.node("in"), 1, split.clone());
+    cluster.settle_all();
+    assert_eq!(cluster.log.take_lines(), ["in/1 assigned s-1"]);
+    cluster.open(1);
+    cluster.until("the checkpoint", |cluster| cluster.is_complete(0));
+    let acks = cluster.log.acks.lock().unwrap().clone();
+    let ack = |name| acks.iter().find(|ack| ack.node == cluster.node(name).0 && ack.worker == 1).unwrap();
+    assert_eq!(ack("in").splits, [split]);
+    assert_eq!(ack("map").bytes, b"map/1");
+    assert_eq!(ack("out").prepared.as_deref(), Some(&b"out/1 in 0"[..]));
+    cluster.finish(1);
 }

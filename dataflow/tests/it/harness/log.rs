@@ -23,6 +23,9 @@ pub struct Ack {
     pub worker: usize,
     pub watermark: EventTime,
     pub splits: Vec<SplitState>,
+    pub bytes: Vec<u8>,
+    /// What the deferred part gave, if there was one.
+    pub prepared: Option<Vec<u8>>,
 }
 
 /// Everything that a run left behind.
@@ -137,6 +140,8 @@ impl Reporter for Log {
             worker: ack.worker,
             watermark: ack.watermark,
             splits: ack.splits,
+            bytes: ack.bytes,
+            prepared: ack.deferred.and_then(|prepare| prepare().expect("it prepares")),
         });
         self.tell();
     }

@@ -301,7 +301,14 @@ impl Operator for Op {
             self.log.write(format!("{} froze {epoch}", self.label));
         }
         self.epoch += 1;
-        Ok(Frozen::default())
+        let label = self.label.clone();
+        Ok(match self.does {
+            Does::Sink => Frozen {
+                bytes: Vec::new(),
+                deferred: Some(Box::new(move || Ok(Some(format!("{label} in {epoch}").into_bytes())))),
+            },
+            _ => Frozen { bytes: label.into_bytes(), deferred: None },
+        })
     }
 
     fn place(&self) -> Place {
