@@ -224,6 +224,14 @@ pub enum StateError {
         /// The first group that is missing.
         group: u16,
     },
+    /// The state of one epoch could not be put into the checkpoint store; that of the next may be.
+    #[error("the state at the end of epoch {epoch} is not stored: {problem}")]
+    NotStored {
+        /// The epoch.
+        epoch: pelton_dataflow::time::Epoch,
+        /// What the store said.
+        problem: String,
+    },
     /// The thread that writes state has failed before.
     #[error("keyed state is not written any more: {reason}")]
     WriterStopped {

@@ -103,9 +103,12 @@ impl Outfitter {
     fn open_store(&self, worker: usize) -> Result<StateStore, String> {
         let events = self.events.clone();
         let on_ack = move |acked: Result<KeyedAck, StateError>| {
-            // After a failure the store acknowledges nothing more: only a restart helps.
+            // After any other failure the store acknowledges nothing more: only a restart helps.
             let event = match acked {
                 Ok(ack) => Event::KeyedAcked(ack),
+                Err(error @ StateError::NotStored { .. }) => {
+                    Event::KeyedFailed { worker, message: error.to_string() }
+                }
                 Err(error) => {
                     Event::Failed { message: format!("the state of worker {worker} failed: {error}") }
                 }

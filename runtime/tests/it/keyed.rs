@@ -1,6 +1,7 @@
 //! Jobs with keyed state: each key's count goes up by one, whatever happens in between.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -69,6 +70,36 @@ fn counts_survive_failures_without_a_new_process() {
 }
 
 #[test]
+fn checkpoints_that_cannot_be_stored_for_a_while_lose_nothing() {
+    for backend in backends() {
+        let (home, table, gate) = (Home::new(), Table::new(), Gate::at(1_000));
+        let numbers = Numbers { splits: splits(3, 4_000), gate: gate.clone() };
+        let settings = JobSettings { backend, tolerated_checkpoint_failures: 1_000_000, ..home.settings(2) };
+        let data = Path::new(&settings.checkpoint_dir).join("data");
+        let away = data.with_file_name("away");
+        let handle = home.start(keyed_graph(numbers, Vec::new(), "count", &table), settings);
+        table.wait_until_visible(3_000);
+        std::fs::rename(&data, &away).unwrap();
+        // A put under way may make the directory again.
+        while std::fs::write(&data, "not a directory").is_err() {
+            std::fs::remove_dir_all(&data).unwrap_or_default();
+        }
+        gate.set(2_000);
+        table.wait_until_arrived(6_000);
+        let before = handle.status().checkpoints_abandoned;
+        while handle.status().checkpoints_abandoned < before + 3 {
+            std::thread::yield_now();
+        }
+        std::fs::remove_file(&data).unwrap();
+        std::fs::rename(&away, &data).unwrap();
+        gate.set(u64::MAX);
+        let report = handle.wait().unwrap();
+        assert_eq!((report.end, report.status.restarts), (End::Completed, 0));
+        check_counts(&table, 3, 4_000);
+    }
+}
+
+#[test]
 fn a_renamed_operator_is_told_of_and_refused_without_the_flag() {
     for backend in backends() {
         let (home, table, gate) = (Home::new(), Table::new(), Gate::at(50));
@@ -102,7 +133,7 @@ fn a_damaged_state_file_is_an_error_that_names_it() {
     handle.wait().unwrap();
 
     let file = home.newest().files().next().unwrap().clone();
-    let path = std::path::Path::new(&home.settings(1).checkpoint_dir).join(&file.path);
+    let path = Path::new(&home.settings(1).checkpoint_dir).join(&file.path);
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -41,12 +41,20 @@ pub(super) fn run(
     let mut failed = false;
     while let Ok(upload) = pinned.recv() {
         let acked = match upload {
-            // Acknowledgements come in order: none after one that failed.
+            // What could not be written is in no later epoch either.
             _ if failed => continue,
-            Upload::Put { epoch, pinned, first_frozen_ns } => uploads.put(epoch, &pinned, first_frozen_ns),
-            Upload::Failed(error) => Err(error),
+            // What could not be put may be put with the next epoch, which has all of it.
+            Upload::Put { epoch, pinned, first_frozen_ns } => {
+                uploads.put(epoch, &pinned, first_frozen_ns).map_err(|error| {
+                    uploads.forget(&pinned);
+                    StateError::NotStored { epoch, problem: error.to_string() }
+                })
+            }
+            Upload::Failed(error) => {
+                failed = true;
+                Err(error)
+            }
         };
-        failed = acked.is_err();
         on_ack(acked);
     }
 }
@@ -79,6 +87,14 @@ impl Uploads {
             new_bytes,
             duration_us,
         })
+    }
+
+    /// Deletes what was pinned for an epoch that could not be put.
+    fn forget(&self, pinned: &Pinned) {
+        if let Some(dir) = &pinned.dir {
+            // Gone or not: the next start clears the directory of the worker.
+            let _ = std::fs::remove_dir_all(dir);
+        }
     }
 
     fn put_file(&self, epoch: Epoch, file: &PinnedFile) -> Result<StoredFile, StateError> {
