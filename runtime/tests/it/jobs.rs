@@ -164,10 +164,13 @@ fn a_signal_stops_a_job_with_a_checkpoint() {
 fn a_second_signal_ends_a_job_that_cannot_finish() {
     let (home, table) = (Home::new(), Table::new());
     let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
+    let gate = numbers.gate.clone();
     let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
     pelton_runtime::signals::stop_on_signals(handle.stopper()).unwrap();
-    table.wait_until_visible(1);
+    table.wait_until_visible(2_000);
     table.fail_commits(u32::MAX);
+    gate.set(2_000);
+    table.wait_until_arrived(4_000);
     let terminate =
         || Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
     terminate();
