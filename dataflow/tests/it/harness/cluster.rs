@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use pelton_dataflow::clock::ManualClock;
 use pelton_dataflow::env::{Control, WorkerEnv};
@@ -415,7 +414,8 @@ impl Shared {
                     Order::Pause(paused) => env.paused.set(paused),
                     Order::RunFree => {
                         while !bench.control.is_stopped() {
-                            worker.step_or_park(Some(Duration::from_millis(100)));
+                            // Without a limit: a wake-up that is lost hangs the test.
+                            worker.step_or_park(None);
                         }
                     }
                 }
