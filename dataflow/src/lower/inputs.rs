@@ -107,9 +107,6 @@ impl Inputs {
             if turn == Turn::Blocked || aligned || !core.finish_watermark() {
                 return Ok(Turn::Blocked);
             }
-            if core.lingered() && !core.flush() {
-                return Ok(Turn::Blocked);
-            }
             let began = (take(&mut time_is_due.0) && self.begin_watermark(core, meet))
                 || (take(&mut time_is_due.1) && core.begin_processing_time())
                 || self.next_batch(core)
@@ -131,7 +128,7 @@ impl Inputs {
         if core.tree.buffered_since().is_none() {
             return Turn::Idle;
         }
-        if worked && !core.lingered() {
+        if worked && core.linger_left().is_some_and(|left| !left.is_zero()) {
             return Turn::Yield;
         }
         if core.flush() { Turn::Idle } else { Turn::Blocked }

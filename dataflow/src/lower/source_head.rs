@@ -73,7 +73,6 @@ impl SourceHead {
                 return Ok(if core.flush() { Turn::Idle } else { Turn::Blocked });
             }
             match self.poll(core)? {
-                Polled::Ready if core.lingered() && !core.flush() => return Ok(Turn::Blocked),
                 // Not every poll gives the tree something to do, and so a look at the clock.
                 Polled::Ready if monotonic_ns() >= deadline_ns => return Ok(Turn::Yield),
                 Polled::Ready => {}

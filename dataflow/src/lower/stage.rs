@@ -133,8 +133,16 @@ impl Core {
         let deadline_ns = started + self.env.settings.slice_us * 1_000;
         match turn(self, deadline_ns) {
             Ok(Turn::Idle) => {}
-            Ok(Turn::Blocked) => self.blocked_since = Some(monotonic_ns()),
-            Ok(Turn::Yield) => self.activator.activate(),
+            Ok(Turn::Blocked) => {
+                self.blocked_since = Some(monotonic_ns());
+                if let Some(left) = self.flush_lingering() {
+                    self.wake_after(left);
+                }
+            }
+            Ok(Turn::Yield) => {
+                self.flush_lingering();
+                self.activator.activate();
+            }
             Err(failure) => {
                 self.is_over = true;
                 self.env.reporter.failed(failure);
@@ -210,10 +218,23 @@ impl Core {
         self.tree.flush(&mut self.wires)
     }
 
-    /// Whether buffered records have waited long enough while the worker was busy.
-    pub fn lingered(&self) -> bool {
-        let linger_ns = self.env.settings.batch_linger_us * 1_000;
-        self.tree.buffered_since().is_some_and(|since| monotonic_ns().saturating_sub(since) >= linger_ns)
+    /// How much longer buffered records may wait for their batches to fill while the worker is
+    /// busy; `None` if there are none.
+    pub fn linger_left(&self) -> Option<Duration> {
+        let waited_ns = monotonic_ns().saturating_sub(self.tree.buffered_since()?);
+        let linger = Duration::from_micros(self.env.settings.batch_linger_us);
+        Some(linger.saturating_sub(Duration::from_nanos(waited_ns)))
+    }
+
+    /// Sends buffered records that have waited long enough, also while others wait for credit.
+    /// How much longer those that are left may wait.
+    fn flush_lingering(&mut self) -> Option<Duration> {
+        let left = self.linger_left()?;
+        if left.is_zero() {
+            self.flush();
+            return None;
+        }
+        Some(left)
     }
 
     /// Sends what is buffered; whether all of the epoch is sent, so that it can end.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::harness::script::Line;
 use crate::harness::{Cluster, Does, Rng, Route, Setup, Wiring};
 
 #[test]
@@ -118,6 +119,25 @@ fn one_record_that_becomes_ten_thousand_is_never_held_whole() {
         assert!(most <= 2 * 4 * 16 + 64 + 2 * 16 + 2, "{most} records alive");
         cluster.finish(0);
     }
+}
+
+/// Worker 2 takes nothing; a lone record for worker 1 is in a batch that does not fill.
+#[test]
+fn a_record_does_not_wait_for_the_credit_of_another_worker() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    graph.sink("out", keyed);
+    let mut cluster = Cluster::start(graph, Setup::of(3).batches(2, 4));
+    let script = cluster.script("in", 0).clone();
+    script.flood(4, 2, &[2], 1);
+    script.extend([Line::Batch(vec![("lone".into(), 1, 1), ("".into(), 2, 1), ("".into(), 2, 1)])]);
+    script.flood(100, 2, &[2], 1);
+    cluster.settle(&[0, 1]);
+    assert!(script.given() < 50, "worker 0 is held up");
+    assert_eq!(cluster.log.take_lines_of("out/1"), ["got lone@1"]);
+    cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 107);
+    cluster.finish(0);
 }
 
 #[test]
