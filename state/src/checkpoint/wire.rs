@@ -10,17 +10,17 @@
 //! |     16 |    8 | length of the payload |
 //! |     24 |      | payload |
 //!
-//! All numbers are little endian. The payload is a [`Manifest`] or a [`Takeover`] in bincode 1.3
-//! with fixed-size integers, which is why a change of those types is a new format version. The
+//! All numbers are little endian. The payload is a [`Manifest`] or a [`Takeover`] in the engine's
+//! [`codec`], which is why a change of those types is a new format version. The
 //! header is the same in every version, so that an older program can tell a newer file from a
 //! damaged one.
 
-use bincode::Options;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Entry, Manifest, Takeover};
+use crate::codec;
 use crate::error::StateError;
 
 const MAGIC: &[u8; 8] = b"PELTONMF";
@@ -78,8 +78,7 @@ pub fn decode(file: &str, bytes: &[u8]) -> Result<Entry, StateError> {
 }
 
 fn encode<T: Serialize>(kind: u8, value: &T) -> Result<Bytes, StateError> {
-    let payload = options()
-        .serialize(value)
+    let payload = codec::encode(value)
         .map_err(|error| StateError::Unencodable { what: "a manifest", problem: error.to_string() })?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(MAGIC);
@@ -94,14 +93,8 @@ fn encode<T: Serialize>(kind: u8, value: &T) -> Result<Bytes, StateError> {
 }
 
 fn payload_of<T: DeserializeOwned>(file: &str, payload: &[u8]) -> Result<T, StateError> {
-    options()
-        .deserialize(payload)
+    codec::decode(payload)
         .map_err(|error| StateError::Damaged { file: file.to_owned(), problem: error.to_string() })
-}
-
-/// Fixed-size integers, little endian, nothing left over.
-fn options() -> impl Options {
-    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes()
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {
