@@ -23,6 +23,23 @@ build: setup ## build everything, optimized
 	@if [ ! -d "$(BIN)" ]; then echo "The first build compiles RocksDB: 10 to 15 minutes on two cores."; fi
 	cargo build --release --workspace --bins
 
+demo: build ## find fraud in 5 million payments, from the shard log to committed alerts
+	@rm -rf "$(DEMO_DIR)/log" "$(DEMO_DIR)/out" "$(DEMO_DIR)/state" "$(DEMO_DIR)/checkpoints"
+	@mkdir -p "$(DEMO_DIR)"
+	@echo
+	@"$(BIN)/payments" generate --payments $(PAYMENTS) --shards $(SHARDS) --seed $(SEED) \
+	    --log "$(DEMO_DIR)/log" --labels "$(DEMO_DIR)/labels.jsonl"
+	@echo
+	@"$(BIN)/fraud_detection" run --until-end --workers $(WORKERS) --checkpoint-interval 1s \
+	    --input "$(DEMO_DIR)/log/payments" --alerts "$(DEMO_DIR)/log/alerts" --out "$(DEMO_DIR)/out" \
+	    --state-dir "$(DEMO_DIR)/state" --checkpoint-dir "$(DEMO_DIR)/checkpoints"
+	@echo
+	@"$(BIN)/payments" score --payments $(PAYMENTS) \
+	    --log "$(DEMO_DIR)/log" --labels "$(DEMO_DIR)/labels.jsonl" --out "$(DEMO_DIR)/out"
+	@echo
+	@echo "the first of them, by \`$(BIN)/pelton log get $(DEMO_DIR)/log/alerts --data-only\`:"
+	@"$(BIN)/pelton" log get "$(DEMO_DIR)/log/alerts" --data-only --limit 3
+
 test: setup ## all tests, with assertions and overflow checks on
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(TESTING); \

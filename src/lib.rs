@@ -68,3 +68,8 @@ pub use pelton_operators as operators;
 pub use pelton_runtime as runtime;
 pub use pelton_state as state;
 pub use pelton_streams as streams;
+
+/// The pipeline in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -117,10 +117,18 @@ impl Report {
             Engine::Pelton => "pelton",
             Engine::Timely => "timely by hand",
         };
+        let what = match workload {
+            Workload::Startup => format!("{seconds:.3} s to the first output"),
+            Workload::Recovery => {
+                format!("{seconds:.3} s from the kill to new output, after {events} events")
+            }
+            _ => format!(
+                "{:.2} M events/s ({events} events in {seconds:.3} s), result verified",
+                self.events_per_s / 1e6
+            ),
+        };
         let mut text = format!(
-            "{workload} on {engine}: {:.1} M events/s ({events} events in {seconds:.3} s, {} workers, {} keys), \
-             result verified; {:.1} s of processor time, {:.0} MB at most",
-            self.events_per_s / 1e6,
+            "{workload} on {engine}: {what}; {} workers, {} keys, {:.1} s of processor time, {:.0} MB at most",
             settings.workers,
             settings.keys,
             self.cpu_s,

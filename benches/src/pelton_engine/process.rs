@@ -22,6 +22,7 @@ use super::job;
 use crate::args::{Args, Backend};
 use crate::report::Report;
 use crate::stopwatch::Stopwatch;
+use crate::usage;
 
 /// How often the child looks whether a checkpoint has completed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -40,8 +41,8 @@ pub fn startup(args: &Args) -> Result<Report> {
     let mut running = Running::start(args, directory.path())?;
     running.until(|line| line.out.is_some())?;
     let elapsed = since.elapsed();
-    running.kill()?;
-    Ok(report(args, elapsed, 1))
+    let (_, peak_rss_bytes) = running.kill()?;
+    Ok(report(args, elapsed, 1, peak_rss_bytes))
 }
 
 /// From kill -9 of a process that holds all keys, and has them in a checkpoint, to the first
@@ -67,20 +68,24 @@ pub fn recovery(args: &Args) -> Result<Report> {
         completed >= enough
     })?;
     let since = Stopwatch::start();
-    for line in first.kill()? {
+    let (rest, peak_rss_bytes) = first.kill()?;
+    for line in rest {
         furthest = furthest.max(line.out.unwrap_or(0));
     }
     let mut second = Running::start(args, directory.path())?;
     second.until(|line| line.out.is_some_and(|out| out > furthest))?;
     let elapsed = since.elapsed();
     second.kill()?;
-    let mut report = report(args, elapsed, furthest);
+    let mut report = report(args, elapsed, furthest, peak_rss_bytes);
     report.checkpoints_completed = completed;
     Ok(report)
 }
 
-fn report(args: &Args, elapsed: Duration, events: u64) -> Report {
+/// The report of a run whose child used `peak_rss_bytes`.
+fn report(args: &Args, elapsed: Duration, events: u64, peak_rss_bytes: u64) -> Report {
     let mut report = Report::now(args, elapsed);
+    report.cpu_s = usage::children_cpu_s();
+    report.peak_rss_bytes = peak_rss_bytes;
     report.events = events;
     report.events_per_s = 0.0;
     report.settings.rate = Some(args.rate());
@@ -137,13 +142,14 @@ impl Running {
         anyhow::bail!("the child ended before it was asked to")
     }
 
-    /// Kills it, and gives what it had still said.
-    fn kill(&mut self) -> Result<Vec<Line>> {
+    /// Kills it, and gives what it had still said and the most memory it used.
+    fn kill(&mut self) -> Result<(Vec<Line>, u64)> {
+        let peak_rss_bytes = usage::peak_rss_of(self.child.id()).unwrap_or(0);
         self.child.kill().context("cannot kill the child")?;
         self.child.wait()?;
         let rest: Vec<Line> =
             self.lines.by_ref().map_while(Result::ok).map(|line| Line::parse(&line)).collect();
-        Ok(rest)
+        Ok((rest, peak_rss_bytes))
     }
 }
 
