@@ -28,6 +28,13 @@ fn batches_in_flight_never_exceed_the_credits() {
             assert!(under_way <= 5, "{under_way} under way with 4 credits, seed {seed}");
         };
         cluster.drive("all", round, |cluster| cluster.log.sunk_at("out") == 300);
+
+        // Credits come back to the last one, also when fewer are owed than go back together.
+        script.flood(1, 1, &[0], 1);
+        cluster.settle_all();
+        script.flood(100, 1, &[0], 1);
+        cluster.settle(&[0]);
+        assert_eq!(script.given(), 306);
         cluster.finish(0);
     }
 }
