@@ -1,5 +1,5 @@
-//! The thread that appends manifests, commits, and collects garbage: what takes the store's or a
-//! sink's time, in order.
+//! The two threads for what takes the store's or a sink's time: one appends manifests and collects
+//! garbage, one commits. A sink that is slow to commit does not hold up the next checkpoint.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,81 +21,95 @@ use crate::error::JobError;
 /// The committers of a job's sinks, by name.
 pub type Committers = BTreeMap<String, Box<dyn Committer>>;
 
-/// What the thread is asked for.
-pub enum Wish {
-    /// Append this.
+/// What the thread of the log is asked for.
+enum Wish {
     Append(Box<Manifest>),
-    /// Commit these, sink by sink.
-    Commit(Vec<SinkPart>),
-    /// Delete what no kept checkpoint needs.
     CollectGarbage,
 }
 
-/// The thread. Its drop waits until everything asked for is done.
+/// The threads. Its drop waits until everything asked for is done.
 pub struct Checkpoints {
-    wishes: Option<Sender<Wish>>,
-    thread: Option<JoinHandle<()>>,
+    log: Option<Sender<Wish>>,
+    commits: Option<Sender<Vec<SinkPart>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Checkpoints {
-    /// Starts the thread; its answers go to `events`.
+    /// Starts the threads; their answers go to `events`.
     pub fn start(
         log: ManifestLog,
         committers: Committers,
         retained: usize,
-        events: Sender<Event>,
+        events: &Sender<Event>,
     ) -> Result<Self, JobError> {
-        let (wishes, asked) = channel();
-        let mut keeper = Keeper { log, committers, retained, is_swept: false };
-        let name = "pelton-checkpoints".to_owned();
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || keeper.run(&asked, &events))
-            .map_err(|source| JobError::Thread { name, source })?;
-        Ok(Self { wishes: Some(wishes), thread: Some(thread) })
+        let (ask_log, asked_log) = channel();
+        let (ask_commits, asked_commits) = channel();
+        let mut started = Self { log: Some(ask_log), commits: Some(ask_commits), threads: Vec::new() };
+        let mut keeper = LogKeeper { log, retained, is_swept: false };
+        let answers = events.clone();
+        started.spawn("pelton-manifests", move || keeper.run(&asked_log, &answers))?;
+        let answers = events.clone();
+        started.spawn("pelton-commits", move || run_commits(committers, &asked_commits, &answers))?;
+        Ok(started)
     }
 
-    /// Asks for something.
-    pub fn ask(&self, wish: Wish) {
-        if let Some(wishes) = &self.wishes {
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JobError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        self.threads.push(thread.map_err(|source| JobError::Thread { name: name.to_owned(), source })?);
+        Ok(())
+    }
+
+    /// Has `manifest` appended.
+    pub fn append(&self, manifest: Box<Manifest>) {
+        self.ask_log(Wish::Append(manifest));
+    }
+
+    /// Has everything deleted that no kept checkpoint needs.
+    pub fn collect_garbage(&self) {
+        self.ask_log(Wish::CollectGarbage);
+    }
+
+    /// Has the sinks commit.
+    pub fn commit(&self, parts: Vec<SinkPart>) {
+        if let Some(commits) = &self.commits {
             // The thread ends only when this is dropped.
-            let _ = wishes.send(wish);
+            let _ = commits.send(parts);
+        }
+    }
+
+    fn ask_log(&self, wish: Wish) {
+        if let Some(log) = &self.log {
+            // The thread ends only when this is dropped.
+            let _ = log.send(wish);
         }
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        drop(self.wishes.take());
-        if let Some(thread) = self.thread.take() {
-            // It catches the panics of committers; of its own it has told on its way down.
+        drop(self.log.take());
+        drop(self.commits.take());
+        for thread in self.threads.drain(..) {
+            // The panics of committers are caught; of its own it has told on its way down.
             let _ = thread.join();
         }
     }
 }
 
-struct Keeper {
+struct LogKeeper {
     log: ManifestLog,
-    committers: Committers,
     retained: usize,
     /// Whether the strays of earlier generations have been deleted.
     is_swept: bool,
 }
 
-impl Keeper {
+impl LogKeeper {
     fn run(&mut self, asked: &Receiver<Wish>, events: &Sender<Event>) {
         for wish in asked {
-            let answer = match wish {
-                Wish::Append(manifest) => Some(self.append(&manifest)),
-                Wish::Commit(parts) => Some(self.commit(&parts)),
-                Wish::CollectGarbage => {
-                    self.collect_garbage();
-                    None
-                }
-            };
-            if let Some(event) = answer {
+            match wish {
                 // A driver that has gone does not need the answer.
-                let _ = events.send(event);
+                Wish::Append(manifest) => drop(events.send(self.append(&manifest))),
+                Wish::CollectGarbage => self.collect_garbage(),
             }
         }
     }
@@ -107,22 +121,6 @@ impl Keeper {
             Err(error @ StateError::Fenced { .. }) => Event::ManifestLost { message: error.to_string() },
             Err(error) => Event::ManifestFailed { epoch, message: error.to_string() },
         }
-    }
-
-    fn commit(&mut self, parts: &[SinkPart]) -> Event {
-        for part in parts {
-            let Some(committer) = self.committers.get_mut(&part.sink) else {
-                let message = format!("sink `{}` gives committables and has no committer", part.sink);
-                return Event::Failed { message };
-            };
-            let problem = match catch_unwind(AssertUnwindSafe(|| committer.commit(&part.committables))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => format!("failed to commit: {error}"),
-                Err(payload) => format!("panicked in its commit: {}", panic_message(payload.as_ref())),
-            };
-            return Event::CommitFailed { message: format!("sink `{}` {problem}", part.sink) };
-        }
-        Event::Committed
     }
 
     fn collect_garbage(&mut self) {
@@ -141,6 +139,29 @@ impl Keeper {
             Err(error) => warn!(%error, "cannot delete old checkpoints"),
         }
     }
+}
+
+fn run_commits(mut committers: Committers, asked: &Receiver<Vec<SinkPart>>, events: &Sender<Event>) {
+    for parts in asked {
+        // A driver that has gone does not need the answer.
+        drop(events.send(commit(&mut committers, &parts)));
+    }
+}
+
+fn commit(committers: &mut Committers, parts: &[SinkPart]) -> Event {
+    for part in parts {
+        let Some(committer) = committers.get_mut(&part.sink) else {
+            let message = format!("sink `{}` gives committables and has no committer", part.sink);
+            return Event::Failed { message };
+        };
+        let problem = match catch_unwind(AssertUnwindSafe(|| committer.commit(&part.committables))) {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => format!("failed to commit: {error}"),
+            Err(payload) => format!("panicked in its commit: {}", panic_message(payload.as_ref())),
+        };
+        return Event::CommitFailed { message: format!("sink `{}` {problem}", part.sink) };
+    }
+    Event::Committed
 }
 
 /// Opens the committers of `graph` and has them settle what earlier generations left: everything

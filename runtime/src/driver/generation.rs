@@ -17,7 +17,7 @@ use timely::communication::WorkerGuards;
 use tracing::{debug, info, warn};
 
 use super::JobContext;
-use super::checkpoints::{Checkpoints, Wish};
+use super::checkpoints::Checkpoints;
 use super::enumerators::Enumerators;
 use super::keyed::Outfitter;
 use super::prepare::InOrder;
@@ -135,7 +135,7 @@ impl<'a> Running<'a> {
         let outfitter =
             Outfitter::new(job, &mut start, control.clone(), reporter, stats.clone(), events.clone());
         let retained = job.settings.retained_checkpoints;
-        let checkpoints = Checkpoints::start(start.log, committers, retained, events.clone())?;
+        let checkpoints = Checkpoints::start(start.log, committers, retained, &events)?;
         let crew =
             Arc::new(Crew { graph: job.graph.clone(), control: control.clone(), events: events.clone() });
         job.wishes.connect(events.clone());
@@ -201,7 +201,7 @@ impl<'a> Running<'a> {
                 self.control.assign(source, worker, split);
             }
             Action::EndSource(source) => self.control.end_source(source),
-            Action::AppendManifest(manifest) => self.checkpoints.ask(Wish::Append(manifest)),
+            Action::AppendManifest(manifest) => self.checkpoints.append(manifest),
             Action::CheckpointCompleted(taken) => {
                 policy.checkpoint_completed();
                 self.completed(taken);
@@ -212,9 +212,9 @@ impl<'a> Running<'a> {
             }
             Action::Commit(parts) => {
                 self.committing = self.completed;
-                self.checkpoints.ask(Wish::Commit(parts));
+                self.checkpoints.commit(parts);
             }
-            Action::CollectGarbage => self.checkpoints.ask(Wish::CollectGarbage),
+            Action::CollectGarbage => self.checkpoints.collect_garbage(),
             Action::StopWorkers(outcome) => return Some(outcome),
         }
         None

@@ -330,6 +330,27 @@ fn a_commit_that_fails_for_a_while_loses_nothing() {
 }
 
 #[test]
+fn a_slow_commit_does_not_hold_up_checkpoints() {
+    let (home, table) = (Home::new(), Table::new());
+    let numbers = Numbers { splits: splits(2, 4_000), gate: Gate::at(1_000) };
+    let gate = numbers.gate.clone();
+    let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
+    table.wait_until_visible(2_000);
+    table.hold_commits(true);
+    gate.set(2_000);
+    table.wait_until_arrived(4_000);
+    let before = handle.status().checkpoints_completed;
+    while handle.status().checkpoints_completed < before + 5 {
+        std::thread::yield_now();
+    }
+    assert_eq!(table.visible().len(), 2_000);
+    table.hold_commits(false);
+    gate.set(u64::MAX);
+    assert_eq!(handle.wait().unwrap().end, End::Completed);
+    check_everything_once(&table, 2, 4_000);
+}
+
+#[test]
 fn children_are_read_after_their_parents() {
     for interval in [CheckpointInterval::EveryMs(5), CheckpointInterval::Off] {
         let (home, table) = (Home::new(), Table::new());

@@ -229,6 +229,7 @@ struct TableState {
     arrived: u64,
     /// How many commits fail from now on.
     commits_to_fail: u32,
+    holds_commits: bool,
 }
 
 impl Table {
@@ -259,6 +260,11 @@ impl Table {
     }
     pub fn wait_until_arrived(&self, count: u64) {
         drop(self.changed.wait_while(self.lock(), |state| state.arrived < count).unwrap());
+    }
+    /// Has commits wait.
+    pub fn hold_commits(&self, hold: bool) {
+        self.lock().holds_commits = hold;
+        self.changed.notify_all();
     }
     pub fn fail_commits(&self, count: u32) {
         self.lock().commits_to_fail = count;
@@ -344,7 +350,8 @@ impl Committer for TableCommitter {
         self.commit(listed)
     }
     fn commit(&mut self, committables: &[Committable]) -> Result<(), OpError> {
-        let mut state = self.table.lock();
+        let state = self.table.lock();
+        let mut state = self.table.changed.wait_while(state, |state| state.holds_commits).unwrap();
         if state.commits_to_fail > 0 {
             state.commits_to_fail -= 1;
             return Err("the table is away".into());
