@@ -106,10 +106,18 @@ impl Outputs {
         let in_windows: u64 = self
             .turnover
             .iter()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["value"]["payments"].as_u64().unwrap())
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["value"]["payments"]
+                    .as_u64()
+                    .unwrap()
+            })
             .sum();
         let (late, rejected) = (self.late.len() as u64, self.rejected.len() as u64);
-        assert_eq!(in_windows + late + rejected, LINES, "{in_windows} on time, {late} late, {rejected} rejected");
+        assert_eq!(
+            in_windows + late + rejected,
+            LINES,
+            "{in_windows} on time, {late} late, {rejected} rejected"
+        );
         let once: HashSet<&String> = self.late.iter().chain(&self.rejected).collect();
         assert_eq!(once.len() as u64, late + rejected, "a late or rejected line came twice");
     }

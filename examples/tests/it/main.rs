@@ -1,3 +1,6 @@
 //! The examples as users run them: real binaries, real files.
 
+#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
+#![expect(clippy::print_stdout, reason = "a random test prints its seed, so that it can be run again")]
+
 mod exactly_once;
