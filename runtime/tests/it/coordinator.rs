@@ -477,6 +477,14 @@ fn a_stop_before_anything_runs_needs_no_checkpoint() {
 }
 
 #[test]
+fn a_panic_outside_of_user_code_is_no_failure_to_restart_from() {
+    let (mut script, _) = Script::running(plan(1), &[shard("a", &[])], true);
+    let outcome = Outcome::Panicked { worker: 0, message: "broken invariant".into() };
+    let panicked = Event::Panicked { worker: 0, message: "broken invariant".into() };
+    assert_eq!(script.on(panicked), [Action::StopWorkers(outcome)]);
+}
+
+#[test]
 fn an_abort_ends_at_once() {
     let (mut script, _) = Script::running(plan(1), &[shard("a", &[])], true);
     script.on(Event::StopRequested);

@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 
 use pelton_dataflow::operator::OperatorFactory;
 use pelton_runtime::{End, Job, JobSettings, JobSpec};
+use pelton_state::StateSpec;
 use pelton_state::files::Backend;
 
 use super::jobs::Home;
-use super::small::{Bomb, Gate, KEYS, Numbers, Table, all_numbers, keyed_graph, splits};
+use super::small::{Bomb, Gate, KEYS, Numbers, Table, all_numbers, keyed_graph, keyed_graph_of, splits};
 
 fn backends() -> Vec<Backend> {
     if cfg!(feature = "rocksdb") { vec![Backend::Memory, Backend::RocksDb] } else { vec![Backend::Memory] }
@@ -121,6 +122,24 @@ fn a_renamed_operator_is_told_of_and_refused_without_the_flag() {
         let ones = table.visible().iter().filter(|count| **count & 0xffff_ffff == 1).count();
         assert!(ones > 50, "the counts began anew");
     }
+}
+
+#[test]
+fn a_changed_state_type_is_named_with_both_shapes() {
+    let (home, table, gate) = (Home::new(), Table::new(), Gate::at(50));
+    let numbers = || Numbers { splits: splits(1, 100), gate: gate.clone() };
+    let handle = home.start(keyed_graph(numbers(), Vec::new(), "count", &table), home.settings(1));
+    table.wait_until_arrived(50);
+    handle.stop();
+    handle.wait().unwrap();
+
+    let decls = StateSpec::<String>::new().decls::<u64>().unwrap();
+    let changed = keyed_graph_of(numbers(), Vec::new(), "count", &table, decls);
+    let settings = JobSettings { allow_dropped_state: true, ..home.settings(1) };
+    let message = home.start(changed, settings).wait().unwrap_err().to_string();
+    assert!(message.contains("the type of a state is not what it was"), "{message}");
+    assert!(message.contains("count / value") && message.contains("u64 -> u64"), "{message}");
+    assert!(message.contains("u64 -> str"), "{message}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use pelton_dataflow::error::{OpError, OperatorError};
-use pelton_dataflow::graph::{Graph, GraphBuilder, NewNode, NodeId, OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{Graph, GraphBuilder, NewNode, NodeId, OutputPort, PortRef, Role, StateDecl};
 use pelton_dataflow::key::{KeyGroups, hash_of};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, OperatorFactory, Outputs, Waker};
 use pelton_dataflow::partition::{Lanes, Partitioner};
@@ -487,6 +487,18 @@ pub fn keyed_graph(
     name: &str,
     table: &Arc<Table>,
 ) -> Graph {
+    let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
+    keyed_graph_of(numbers, operators, name, table, decls)
+}
+
+/// The same with other declarations of its state.
+pub fn keyed_graph_of(
+    numbers: Numbers,
+    operators: Vec<Arc<dyn OperatorFactory>>,
+    name: &str,
+    table: &Arc<Table>,
+    decls: Vec<StateDecl>,
+) -> Graph {
     let mut builder = GraphBuilder::new();
     let mut last = add(&mut builder, Some("numbers"), "source", None, Role::Source(Arc::new(numbers)));
     for operator in operators {
@@ -495,7 +507,6 @@ pub fn keyed_graph(
     let exchange = add(&mut builder, None, "key_by", Some(last), Role::Exchange(Arc::new(by_key)));
     let count =
         add(&mut builder, Some(name), "process", Some(exchange), Role::Operator(Arc::new(CountByKey)));
-    let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
     builder.refine(count, |node| node.states = decls);
     let sink = Role::Sink(Arc::new(ToTable(table.clone())));
     add(&mut builder, Some("table"), "sink", Some(count), sink);
