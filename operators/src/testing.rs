@@ -93,7 +93,6 @@ impl<T> Clone for Collected<T> {
 impl<T: Data> Collect<T> {
     /// A sink, and the handle on what it gets.
     #[must_use]
-    #[expect(clippy::new_ret_no_self, reason = "a sink and its handle come together")]
     pub fn new() -> (Self, Collected<T>) {
         let collected = Collected(Arc::default());
         let keep = collected.clone();
