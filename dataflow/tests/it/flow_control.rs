@@ -13,7 +13,11 @@ fn batches_in_flight_never_exceed_the_credits() {
         let numbers = graph.source("in");
         let sent = graph.exchange("to_one", numbers, Route::To(1));
         graph.sink("out", sent);
-        let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
+        let mut setup = Setup::of(2).batches(1, 4);
+        if seed % 2 == 0 {
+            setup = setup.in_single_steps();
+        }
+        let mut cluster = Cluster::start(graph, setup);
         let script = cluster.script("in", 0).clone();
         script.flood(300, 1, &[0], 1);
 

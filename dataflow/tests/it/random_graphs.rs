@@ -5,11 +5,13 @@
 //! that the end comes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use pelton_dataflow::graph::PortRef;
 
+use crate::harness::log::Log;
 use crate::harness::script::Line;
-use crate::harness::{Cluster, Does, Rng, Route, Setup, Wiring};
+use crate::harness::{Cluster, Does, FailAt, Rng, Route, Setup, Wiring};
 
 /// What a node does with one record, for the model.
 #[derive(Clone)]
@@ -29,7 +31,8 @@ struct Built {
 }
 
 impl Built {
-    fn random(rng: &mut Rng) -> Self {
+    /// A graph; with `fails`, one of its operators goes wrong so.
+    fn random(rng: &mut Rng, fails: Option<FailAt>) -> Self {
         let mut built = Self { wiring: Wiring::quiet(), nodes: Vec::new(), sources: Vec::new() };
         let mut open = Vec::new();
         for n in 0..1 + rng.below(2) {
@@ -44,6 +47,11 @@ impl Built {
             let from = if rng.one_in(4) { open[at] } else { open.swap_remove(at) };
             let made = built.add(rng, n, from, &mut open);
             open.extend(made);
+        }
+        if let Some(at) = fails {
+            let place = rng.below(open.len());
+            open[place] = built.wiring.op("fails", &[open[place]], Does::Fail(at));
+            built.nodes.push((Model::Pass, Vec::new()));
         }
         for (n, from) in open.into_iter().enumerate() {
             let name = format!("out{n}");
@@ -143,7 +151,7 @@ fn words(rng: &mut Rng, time: &mut i64) -> Vec<Line> {
 
 fn run(seed: u64) {
     let mut rng = Rng::new(seed);
-    let Built { wiring, nodes, sources } = Built::random(&mut rng);
+    let Built { wiring, nodes, sources } = Built::random(&mut rng, None);
     let mut setup = Setup::of(1 + rng.below(3)).batches(1 + rng.below(4), 1 + rng.below(3));
     if rng.one_in(2) {
         setup = setup.in_single_steps();
@@ -207,12 +215,46 @@ fn run(seed: u64) {
     assert_eq!(*log.sunk.lock().unwrap(), expected);
 }
 
+/// Workers that run by themselves while an operator goes wrong: it is reported, and all leave.
+fn fail(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let at = *rng.pick(&[FailAt::WatermarkPanic, FailAt::WatermarkError, FailAt::FreezePanic]);
+    let Built { wiring, sources, .. } = Built::random(&mut rng, Some(at));
+    let mut cluster = Cluster::start(wiring, Setup::of(1 + rng.below(3)).batches(1, 1 + rng.below(3)));
+    for source in &sources {
+        for worker in 0..cluster.workers() {
+            (0..5).for_each(|_| cluster.script(source, worker).extend(words(&mut rng, &mut 0)));
+            cluster.say(source, worker, "wm1000");
+        }
+    }
+    cluster.run_free();
+    if at == FailAt::FreezePanic {
+        cluster.open(1);
+    }
+    cluster.log.wait("the failure", Log::failed);
+    cluster.stop();
+    let failures = cluster.log.failures.lock().unwrap();
+    assert!(failures.iter().all(|failure| failure.operator == "fails"), "{failures:?}");
+    assert_eq!(cluster.log.live.load(Ordering::SeqCst), 0, "records that nobody holds");
+}
+
 #[test]
 fn random_graphs_keep_every_promise() {
-    let seeds = std::env::var("PELTON_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(150);
+    for_seeds(150, run);
+}
+
+#[test]
+fn random_graphs_end_when_an_operator_fails() {
+    for_seeds(50, fail);
+}
+
+/// Runs `check` with the seeds that `PELTON_SEED` (the first) and `PELTON_SEEDS` (how many) name.
+#[expect(clippy::print_stderr, reason = "a seed that fails has to be seen")]
+fn for_seeds(seeds: u64, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let seeds = std::env::var("PELTON_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(seeds);
     let from = std::env::var("PELTON_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in from..from + seeds {
-        let result = std::panic::catch_unwind(|| run(seed));
+        let result = std::panic::catch_unwind(|| check(seed));
         if let Err(panic) = result {
             eprintln!("PELTON_SEED={seed} PELTON_SEEDS=1 replays this run");
             std::panic::resume_unwind(panic);
