@@ -86,6 +86,14 @@ impl<V: TableValue> Cell for TableCell<V> {
         }
     }
 
+    fn lay_under(&mut self, older: Self) {
+        if !self.whole {
+            for (user_key, row) in older.rows {
+                self.rows.entry(user_key).or_insert(row);
+            }
+        }
+    }
+
     fn is_void(&self) -> bool {
         self.rows.values().all(Option::is_none)
     }

@@ -6,8 +6,8 @@
 //! thread. Reads go through the layers from the newest to the oldest, then the cache.
 //!
 //! The cache knows absence: as long as it is `complete`, what it does not hold does not exist, and
-//! the backend is never asked. It stops being complete when something is evicted from it, or when
-//! the state was restored.
+//! the backend is never asked. It stops being complete when something is evicted from it; that of a
+//! restored state becomes complete once it has been warmed.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -21,6 +21,8 @@ use crate::error::StateError;
 use crate::ordered;
 use crate::rows::{self, Kind, RowBuffer, StateId};
 use crate::shards::{Entry, Partition, Shards};
+use crate::store::Port;
+use crate::warm::{MakeCell, Warming};
 
 /// A table of the cache that is full lets go of at least one entry in eight at once: sweeping it
 /// for each new entry would cost the whole table each time.
@@ -88,6 +90,9 @@ pub(crate) trait Cell: Send + Sync + Sized + 'static {
     /// Lays the cell of a newer layer over this one.
     fn absorb(&mut self, newer: Self);
 
+    /// Lays a cell that was read from the backend under this one.
+    fn lay_under(&mut self, older: Self);
+
     /// Whether it says what its absence in a complete cache says too.
     fn is_void(&self) -> bool;
 }
@@ -144,6 +149,10 @@ pub(crate) struct Layers<K, C> {
     pub(crate) limit: usize,
     /// How many it holds.
     weight: usize,
+    /// Whether anything has been let go of.
+    evicted: bool,
+    /// While the rows of the backend are being taken up.
+    warming: Option<Warming<C>>,
     pub(crate) space: Arc<Space>,
 }
 
@@ -156,7 +165,16 @@ struct Frozen<K, C> {
 impl<K: Key, C: Cell> Layers<K, C> {
     pub(crate) fn new(space: Arc<Space>, complete: bool) -> Self {
         let cache = Shards::new(&space.partition);
-        Self { frozen: VecDeque::new(), cache, complete, limit: usize::MAX, weight: 0, space }
+        let (frozen, limit) = (VecDeque::new(), usize::MAX);
+        Self { frozen, cache, complete, limit, weight: 0, evicted: false, warming: None, space }
+    }
+
+    /// Has the cache take up all rows of the backend between batches, unless it is complete.
+    pub(crate) fn warmed(mut self, port: &Port, make: MakeCell<C>) -> Self {
+        if !self.complete {
+            self.warming = Some(Warming::new(port.base_handle(), &self.space, make));
+        }
+        self
     }
 
     /// Puts a frozen overlay on top, and gives what the writer takes of it.
@@ -196,6 +214,39 @@ impl<K: Key, C: Cell> Layers<K, C> {
             Entry { tag: hash.into(), key: key.clone(), cell, changed: false, below: true, used: true },
         );
         self.make_room(table);
+    }
+
+    /// Puts a cell that was read from the backend under what the cache holds of its key.
+    pub(crate) fn lay_under(&mut self, hash: KeyHash, key: K, cell: C) {
+        let table = self.space.partition.table(hash);
+        match self.cache.find_mut(table, hash, &key) {
+            Some(known) => {
+                self.weight -= known.cell.weight();
+                known.cell.lay_under(cell);
+                self.weight += known.cell.weight();
+            }
+            None => {
+                self.weight += cell.weight();
+                let tag = hash.into();
+                let entry = Entry { tag, key, cell, changed: false, below: true, used: false };
+                self.cache.insert_new(table, entry);
+            }
+        }
+        self.make_room(table);
+    }
+
+    /// One slice of warming. An error ends it: whoever needs the row that cannot be read meets it
+    /// again.
+    fn warm(&mut self) {
+        let Some(mut warming) = self.warming.take() else { return };
+        let slice = warming.slice(self);
+        match slice {
+            // It does not fit: what has been let go of cannot be told from what does not exist.
+            _ if self.evicted => {}
+            Ok(true) => self.warming = Some(warming),
+            Ok(false) => self.complete = true,
+            Err(error) => tracing::warn!(%error, "the cache of a state stays cold"),
+        }
     }
 
     /// Moves what is left of the oldest written layer, if many wait: each costs every read.
@@ -265,6 +316,7 @@ impl<K: Key, C: Cell> Layers<K, C> {
             return;
         }
         self.complete = false;
+        self.evicted = true;
         let weight = &mut self.weight;
         self.cache.retain(table, |entry| {
             let keep = std::mem::take(&mut entry.used);
@@ -283,9 +335,9 @@ impl<K: Key, C: Cell> Layers<K, C> {
 impl<K: Key, C: Cell> Settle for Layers<K, C> {
     fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
         while *budget > 0 {
-            let Some(front) = self.frozen.front_mut() else { return };
+            let Some(front) = self.frozen.front_mut() else { break };
             // The writer lets go of a layer once it lies in the backend.
-            let Some(layer) = Arc::get_mut(&mut front.layer) else { return };
+            let Some(layer) = Arc::get_mut(&mut front.layer) else { break };
             if front.next < self.space.partition.tables() && !layer.tables.is_empty() {
                 let table = front.next;
                 front.next += 1;
@@ -295,6 +347,10 @@ impl<K: Key, C: Cell> Settle for Layers<K, C> {
             } else if let Some(empty) = self.frozen.pop_front() {
                 trash(Box::new(empty.layer));
             }
+        }
+        if *budget > 0 && self.warming.is_some() {
+            self.warm();
+            *budget = 0;
         }
     }
 }
@@ -318,6 +374,8 @@ impl<S: crate::spec::State> Cell for Plain<S> {
     fn absorb(&mut self, newer: Self) {
         *self = newer;
     }
+
+    fn lay_under(&mut self, _: Self) {}
 
     fn is_void(&self) -> bool {
         self.0 == S::default()

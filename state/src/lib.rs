@@ -7,7 +7,8 @@
 //! * [`store`]: the store of one worker, which states register with and which owns the threads.
 //!
 //! How it is kept, from the top down:
-//! * `shards`: hash tables by key group; `layers` and `cells`: what lies below an overlay;
+//! * `shards`: hash tables by key group; `layers` and `cells`: what lies below an overlay; `warm`:
+//!   how a restored one fills;
 //! * `rows`: the bytes of rows; [`ordered`]: of their keys; [`codec`]: of their values;
 //! * `base`: the backends, `base::memory` and `base::rocks`.
 //!
@@ -37,6 +38,7 @@ mod layers;
 mod rows;
 mod shards;
 mod small;
+mod warm;
 
 pub use error::StateError;
 pub use files::{Backend, KeyedAck, StoredFile};

@@ -100,6 +100,8 @@ struct Inner {
     settles: RefCell<Vec<Weak<RefCell<dyn Settle>>>>,
     /// Whose turn the next slice of maintenance is.
     next: Cell<usize>,
+    /// Rows that were looked up in the backend.
+    reads: Cell<u64>,
     writer: WriterHandle,
 }
 
@@ -136,6 +138,7 @@ impl StateStore {
             dispatch: RefCell::default(),
             settles: RefCell::default(),
             next: Cell::new(0),
+            reads: Cell::new(0),
             writer,
         };
         Ok(Self { inner: Rc::new(inner) })
@@ -198,23 +201,30 @@ impl StateStore {
         self.inner.writer.waiting() >= MAX_FROZEN
     }
 
-    /// One slice of moving written layers into the cache, to be called between batches; whether
+    /// One slice of moving written layers into the cache, or of warming it after a restore, to be called between batches; whether
     /// there may be more to move at once.
     pub fn maintain(&self) -> bool {
         let mut settles = self.inner.settles.borrow_mut();
         settles.retain(|settles| settles.strong_count() > 0);
         let mut budget = SLICE_ENTRIES;
+        let first = self.inner.next.get();
+        self.inner.next.set(first.wrapping_add(1));
         for turn in 0..settles.len() {
             if budget == 0 {
                 return true;
             }
-            let index = (self.inner.next.get() + turn) % settles.len();
+            let index = first.wrapping_add(turn) % settles.len();
             if let Some(settles) = settles[index].upgrade() {
                 settles.borrow_mut().settle(&mut budget, &|trash| self.inner.writer.trash(trash));
             }
         }
-        self.inner.next.set(self.inner.next.get().wrapping_add(1));
         budget == 0
+    }
+
+    /// How many rows have been looked up in the backend: none, as long as the caches are complete.
+    #[must_use]
+    pub fn backend_reads(&self) -> u64 {
+        self.inner.reads.get()
     }
 
     /// Ends the threads, after they have written what was handed to them, and waits for them.
@@ -288,6 +298,16 @@ pub(crate) struct Port {
 impl Port {
     pub(crate) fn base(&self) -> &dyn Base {
         &*self.inner.base
+    }
+
+    /// Looks a row up in the backend.
+    pub(crate) fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.inner.reads.set(self.inner.reads.get() + 1);
+        self.inner.base.get(row)
+    }
+
+    pub(crate) fn base_handle(&self) -> Arc<dyn Base> {
+        self.inner.base.clone()
     }
 
     /// Whether the backend held nothing when the store was opened.

@@ -129,7 +129,15 @@ struct Core<K: Key, V: TableValue> {
 impl<K: Key, V: TableValue> Core<K, V> {
     fn new(space: Arc<Space>, port: Port) -> Self {
         let partition = space.partition;
-        let below = Rc::new(RefCell::new(Layers::new(space, port.starts_empty())));
+        let layers = Layers::new(space, port.starts_empty());
+        let layers = layers.warmed(
+            &port,
+            Box::new(|space, user_key, value| {
+                let row = Some(read_value(value, space, None)?);
+                Ok(TableCell { whole: false, rows: [(user_key.into(), row)].into() })
+            }),
+        );
+        let below = Rc::new(RefCell::new(layers));
         port.settles(&below);
         let overlay = Shards::new(&partition);
         let mut core = Self { overlay, rows: 0, limit: 0, partition, below, port };
@@ -205,7 +213,7 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
         }
         let mut row = self.prefix()?;
         row.extend_from_slice(user_key);
-        let value = match self.port.base().get(&row)? {
+        let value = match self.port.get(&row)? {
             Some(bytes) => Some(read_value(&bytes, &self.below.space, None)?),
             None => None,
         };
@@ -323,9 +331,13 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
             None => cell.whole.then_some(None),
         };
         let overlay = self.overlay.find(table, hash, key).and_then(|entry| known(&entry.cell));
+        let complete = self.below.complete;
         let found = overlay
             .or_else(|| self.below.frozen(table, hash, key).find_map(known))
-            .or_else(|| self.below.cached(table, hash, key).and_then(known));
+            // A cell that is not whole may lack the last row.
+            .or_else(|| {
+                self.below.cached(table, hash, key).filter(|cell| complete || cell.whole).and_then(known)
+            });
         match found {
             Some(last) => Ok(last),
             None if self.below.complete => Ok(None),

@@ -72,7 +72,8 @@ impl<K: Key, S: State> Values<K, S> {
         let partition = space.partition;
         // A struct without fields is always its default: there are no rows to look for.
         let layers = Layers::new(space, port.starts_empty() || size_of::<S>() == 0);
-        let below = Rc::new(RefCell::new(layers));
+        let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
+        let below = Rc::new(RefCell::new(layers.warmed(&port, Box::new(make))));
         port.settles(&below);
         let overlay = Shards::new(&partition);
         let mut values = Self { overlay, partition, limit: 0, expected: 0, below, upgrade, port };
@@ -152,7 +153,7 @@ pub(crate) fn fetch<K: Key, S: State>(
     } else if !below.complete {
         let mut row = Vec::new();
         below.space.key(below.space.partition.group(hash), key, &mut row)?;
-        if let Some(bytes) = port.base().get(&row)? {
+        if let Some(bytes) = port.get(&row)? {
             entry.cell = Plain(read_value(&bytes, &below.space, upgrade)?);
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use pelton_dataflow::time::Epoch;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions, IteratorMode, LogLevel,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Env, IngestExternalFileOptions, IteratorMode, LogLevel,
     Options, ReadOptions, SstFileWriter,
 };
 
@@ -65,6 +65,11 @@ fn options(block_bytes: usize) -> Options {
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_max_background_jobs(BACKGROUND_JOBS);
+    if let Ok(mut env) = Env::new() {
+        // Merging files can wait; records cannot.
+        env.lower_thread_pool_cpu_priority();
+        options.set_env(&env);
+    }
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_level_zero_file_num_compaction_trigger(LEVEL_0_FILES);
     options.set_level_zero_slowdown_writes_trigger(NO_SLOWDOWN);

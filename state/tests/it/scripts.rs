@@ -373,3 +373,43 @@ fn a_store_without_change_acknowledges_all_the_same() {
         assert!(workers[worker].cards.list(&LOG, hash_of(&card), &card).unwrap().is_empty().unwrap());
     }
 }
+
+/// Between batches a restored state takes up all rows; then the backend is not asked any more.
+#[test]
+fn a_restored_state_warms_up_until_it_needs_no_backend() {
+    for backend in backends() {
+        let mut job = Job::new(backend);
+        let mut workers = job.start(2, &[]);
+        for card in 0..200 {
+            pay(&mut workers, &job, card, 1);
+            let key = key(card);
+            let worker = owner(job.groups, &key, 2);
+            let mut log = workers[worker].cards.list(&LOG, hash_of(&key), &key).unwrap();
+            (0..5).for_each(|n| log.push(n).unwrap());
+        }
+        freeze(&mut workers, 1);
+        let saved = acks(&mut workers, 1);
+        workers.clear();
+        let mut workers = job.start(1, &saved);
+        // The list table comes to be at its first use; half of the keys change while it warms.
+        for card in 0..100 {
+            pay(&mut workers, &job, card, 1);
+            workers[0].cards.list(&LOG, hash_of(&key(card)), &key(card)).unwrap().push(5).unwrap();
+            workers[0].store.maintain();
+        }
+        freeze(&mut workers, 2);
+        acks(&mut workers, 2);
+        while workers[0].store.maintain() {}
+        for card in 0..200u8 {
+            let changed = u64::from(card < 100);
+            assert_eq!(paid(&mut workers, &job, card), 1 + changed, "{backend:?}");
+            let key = key(card);
+            let mut log = workers[0].cards.list(&LOG, hash_of(&key), &key).unwrap();
+            assert_eq!(log.len().unwrap(), 5 + changed);
+        }
+        let before = workers[0].store.backend_reads();
+        let all: u64 = (0..250).map(|card| paid(&mut workers, &job, card)).sum();
+        assert_eq!(all, 300);
+        assert_eq!(workers[0].store.backend_reads(), before, "{backend:?}: also for keys that do not exist");
+    }
+}
