@@ -83,7 +83,7 @@ impl Origin {
         self.read_at_us = self.read_at_us.min(other.read_at_us);
         self.truncated |= other.truncated;
         for span in &other.spans {
-            if let Some(known) = self.spans.iter_mut().find(|known| Arc::ptr_eq(&known.split, &span.split)) {
+            if let Some(known) = self.spans.iter_mut().find(|known| known.split == span.split) {
                 known.first = known.first.min(span.first);
                 known.last = known.last.max(span.last);
             } else if self.spans.len() < Self::MAX_SPANS {
@@ -285,6 +285,13 @@ mod tests {
             origin.merge(&span(split, 3, 3));
         }
         assert_eq!(origin.to_string(), "in/0 from 1 to 9, in/1 at 3, in/2 at 3, in/3 at 3, and others");
+    }
+
+    #[test]
+    fn origins_from_another_process_merge_too() {
+        let mut origin = span(&"in/0".into(), 1, 2);
+        origin.merge(&span(&"in/0".into(), 3, 9));
+        assert_eq!(origin.to_string(), "in/0 from 1 to 9");
     }
 
     #[test]
