@@ -8,6 +8,7 @@ use pelton_operators::{Stream, Tumbling};
 use proptest::prelude::*;
 
 /// Records are (key, amount); windows of 10 ms.
+#[expect(clippy::needless_pass_by_value, reason = "the harness hands the stream over")]
 fn tens(input: Stream<(u8, u64)>, taps: &mut Taps) {
     let windows = input
         .key_by(|(key, _)| *key)
