@@ -95,3 +95,53 @@ impl<T: Data> Lanes<T> {
         full.push((destination, Batch::new(records, std::mem::replace(origin, rest))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Span;
+    use crate::time::EventTime;
+
+    fn at(position: u64) -> Origin {
+        Origin::of(Span { split: "in/0".into(), first: position, last: position }, 5)
+    }
+
+    fn push(lanes: &mut Lanes<u64>, destination: usize, position: u64) -> Vec<(usize, String)> {
+        let mut full = Vec::new();
+        lanes.note(&at(position));
+        lanes.push(destination, Record::new(EventTime(0), position), &at(position), &mut full);
+        show(full)
+    }
+
+    fn show(batches: Vec<(usize, Batch)>) -> Vec<(usize, String)> {
+        let show = |batch: Batch| {
+            let (records, origin) = batch.into_records::<u64>();
+            format!("{:?} of {origin}", records.iter().map(|record| record.value).collect::<Vec<_>>())
+        };
+        batches.into_iter().map(|(destination, batch)| (destination, show(batch))).collect()
+    }
+
+    #[test]
+    fn a_lane_ships_when_it_is_full_and_the_rest_when_flushed() {
+        let mut lanes = Lanes::new(3, 2);
+        assert_eq!(push(&mut lanes, 0, 7), []);
+        assert_eq!(push(&mut lanes, 1, 8), []);
+        assert_eq!(push(&mut lanes, 0, 9), [(0, "[7, 9] of in/0 from 7 to 9".to_owned())]);
+        assert!(!lanes.is_empty());
+        let mut full = Vec::new();
+        lanes.flush(&mut full);
+        assert_eq!(show(full), [(1, "[8] of in/0 from 7 to 9".to_owned())]);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn a_flush_forgets_where_records_came_from() {
+        let mut lanes = Lanes::new(2, 2);
+        push(&mut lanes, 0, 1);
+        lanes.flush(&mut Vec::new());
+        push(&mut lanes, 1, 50);
+        let mut full = Vec::new();
+        lanes.flush(&mut full);
+        assert_eq!(show(full), [(1, "[50] of in/0 at 50".to_owned())]);
+    }
+}

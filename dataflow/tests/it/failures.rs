@@ -138,7 +138,7 @@ fn an_operator_that_cannot_be_built_fails_the_start() {
         let mut graph = Wiring::new();
         let numbers = graph.source("in");
         let keyed = graph.exchange("key_by", numbers, Route::ByKey);
-        let broken = graph.broken("broken", keyed, panics);
+        let broken = graph.broken("broken", keyed, 0, panics);
         let again = graph.exchange("again", broken, Route::ByKey);
         graph.sink("out", again);
         let (cluster, failures) = Cluster::try_start(graph, Setup::of(2));
@@ -148,6 +148,26 @@ fn an_operator_that_cannot_be_built_fails_the_start() {
         assert_eq!(failures, [expected(0), expected(1)]);
         drop(cluster);
     }
+}
+
+/// The others have the whole graph, and may go on until they are told that it is over.
+#[test]
+fn an_operator_that_cannot_be_built_on_one_worker_hangs_no_other() {
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let broken = graph.broken("broken", keyed, 1, false);
+    let again = graph.exchange("again", broken, Route::ByKey);
+    graph.sink("out", again);
+    let (mut cluster, failures) = Cluster::try_start(graph, Setup::of(2));
+    assert_eq!(failures.len(), 1);
+    cluster.script("in", 0).flood(100, 1, &[0, 1], 1);
+    cluster.settle(&[0]);
+    cluster.open(1);
+    cluster.settle(&[0]);
+    cluster.stop();
+    assert!(cluster.script("in", 0).given() < 100, "worker 1 gives no credit back");
+    assert!(!cluster.is_complete(0));
 }
 
 #[test]

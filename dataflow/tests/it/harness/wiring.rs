@@ -95,9 +95,13 @@ impl Wiring {
         self.add(name, &[from], 0, Role::Sink(Arc::new(sink))).node
     }
 
-    /// An operator that cannot be built.
-    pub fn broken(&mut self, name: &str, from: PortRef, panics: bool) -> PortRef {
-        let factory = move |_: &OperatorContext<'_>| -> Result<Box<dyn Operator>, OpError> {
+    /// An operator that cannot be built on the workers from `first` on.
+    pub fn broken(&mut self, name: &str, from: PortRef, first: usize, panics: bool) -> PortRef {
+        let sound = self.factory(Does::Map);
+        let factory = move |cx: &OperatorContext<'_>| -> Result<Box<dyn Operator>, OpError> {
+            if cx.worker < first {
+                return sound.build(cx);
+            }
             assert!(!panics, "cannot be");
             Err("no such state".into())
         };
