@@ -99,7 +99,7 @@ mod tests {
         let shards = shards.into_iter().zip(0..).map(|((first_hash, last_hash, created_ms), i)| ShardMeta {
             first_hash,
             last_hash,
-            parent: (i > 1).then_some(ShardId(i - 2)),
+            parent: (i > 1).then(|| ShardId(i - 2)),
             adjacent_parent: (i > 2).then_some(ShardId(0)),
             created_ms,
             closed_ms: (i % 2 == 1).then_some(created_ms / 2),
