@@ -11,7 +11,7 @@ use std::sync::Arc;
 use pelton_dataflow::time::Epoch;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Env, IngestExternalFileOptions, IteratorMode, LogLevel,
+    BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions, IteratorMode, LogLevel,
     Options, ReadOptions, SstFileWriter,
 };
 
@@ -21,7 +21,8 @@ use crate::error::StateError;
 use crate::files::KeyedAck;
 use crate::rows::{Kind, RowBuffer};
 
-/// Compaction may use one thread: it shares the cores with the workers.
+/// Compaction may use one thread: it shares the cores with the workers. At the priority of all
+/// others: at the lowest it gets nothing on a busy machine, and files pile up without end.
 const BACKGROUND_JOBS: i32 = 1;
 
 /// Ingested files that wait until they are merged: each layer covers all key groups, so each lands
@@ -65,11 +66,6 @@ fn options(block_bytes: usize) -> Options {
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_max_background_jobs(BACKGROUND_JOBS);
-    if let Ok(mut env) = Env::new() {
-        // Merging files can wait; records cannot.
-        env.lower_thread_pool_cpu_priority();
-        options.set_env(&env);
-    }
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_level_zero_file_num_compaction_trigger(LEVEL_0_FILES);
     options.set_level_zero_slowdown_writes_trigger(NO_SLOWDOWN);
