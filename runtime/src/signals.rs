@@ -7,7 +7,8 @@ use tracing::warn;
 use crate::error::JobError;
 use crate::job::Stopper;
 
-/// From now on signals go to the job of `stopper`, on a thread that lives as long as the process.
+/// From now on signals go to the job of `stopper`, on a thread that lives as long as the process:
+/// they no longer end the process by themselves, also once the job is over.
 ///
 /// # Errors
 /// The system refuses the handlers or the thread.

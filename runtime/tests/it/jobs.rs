@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::source::{SplitId, SplitInfo};
@@ -147,8 +147,12 @@ fn nothing_is_processed_after_the_last_checkpoint_of_a_stop() {
     assert_eq!(table.arrived(), table.visible().len() as u64);
 }
 
+/// A signal reaches every job of the process that listens: one test at a time sends any.
+static SIGNALS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_signal_stops_a_job_with_a_checkpoint() {
+    let _alone = SIGNALS.lock();
     let (home, table) = (Home::new(), Table::new());
     let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
     let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
@@ -162,6 +166,7 @@ fn a_signal_stops_a_job_with_a_checkpoint() {
 
 #[test]
 fn a_second_signal_ends_a_job_that_cannot_finish() {
+    let _alone = SIGNALS.lock();
     let (home, table) = (Home::new(), Table::new());
     let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
     let gate = numbers.gate.clone();
@@ -189,7 +194,9 @@ fn the_metrics_of_a_job_count_on_through_a_restart() {
     let bomb = Bomb { at: 2_007_000, panics: false, armed: Arc::new(AtomicBool::new(true)) };
     let numbers = Numbers { splits: splits(3, 10_000), gate: gate.clone() };
     let settings = JobSettings { metrics_address: Some(address), ..home.settings(2) };
-    let handle = home.start(graph(numbers, vec![Arc::new(bomb)], &table), settings);
+    // An id of its own: all jobs of a process share the recorder that is installed first.
+    let spec = JobSpec::new("measured", graph(numbers, vec![Arc::new(bomb)], &table), settings);
+    let handle = Job::start(spec).unwrap();
     table.wait_until_visible(3 * 9_999);
     let page = loop {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -197,7 +204,7 @@ fn the_metrics_of_a_job_count_on_through_a_restart() {
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
         // Figures are published once a second.
-        if page.contains("pelton_restarts_total{job=\"job\"} 1") && counted(&page) >= 3 * 9_999 {
+        if page.contains("pelton_restarts_total{job=\"measured\"} 1") && counted(&page) >= 3 * 9_999 {
             break page;
         }
         std::thread::yield_now();
@@ -212,7 +219,8 @@ fn the_metrics_of_a_job_count_on_through_a_restart() {
 
 /// The records that the source has given, by a page of metrics.
 fn counted(page: &str) -> u64 {
-    let of_source = |line: &&str| line.starts_with("pelton_records_out_total") && line.contains("numbers");
+    let of_source =
+        |line: &&str| line.starts_with("pelton_records_out_total{job=\"measured\",operator=\"numbers\"}");
     let line = page.lines().find(of_source);
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
