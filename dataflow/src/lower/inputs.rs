@@ -94,7 +94,7 @@ impl Inputs {
             let passed = meet.is_some_and(|meet| meet.epoch > core.epoch);
             let aligned = passed && self.ready.is_empty();
             let turn = core.work(deadline_ns, aligned)?;
-            if core.tree.is_settled() {
+            if self.at_hand.is_some() && core.tree.is_settled() {
                 self.release();
             }
             if aligned && self.at_hand.is_none() && self.freeze(core)? {

@@ -130,9 +130,10 @@ impl Core {
             self.armed_ns = None;
         }
         self.wires.collect_credits();
-        let deadline_ns = started + self.env.settings.slice_us * 1_000;
+        let slice_ns = self.env.settings.slice_us.saturating_mul(1_000);
+        let deadline_ns = started.saturating_add(slice_ns);
         match turn(self, deadline_ns) {
-            Ok(Turn::Idle) => {}
+            Ok(Turn::Idle) => self.wake_for_timers(),
             Ok(Turn::Blocked) => {
                 self.blocked_since = Some(monotonic_ns());
                 if let Some(left) = self.flush_lingering() {
@@ -149,11 +150,15 @@ impl Core {
                 return;
             }
         }
+        self.arm();
+    }
+
+    /// Timers need to wake a stage only when nothing else will.
+    fn wake_for_timers(&mut self) {
         if let Some(at_ms) = self.tree.next_wakeup_ms() {
             let wait_ms = at_ms.saturating_sub(self.env.clock.now_ms()).clamp(1, MAX_WAIT_MS);
             self.wake_after(Duration::from_millis(wait_ms.unsigned_abs()));
         }
-        self.arm();
     }
 
     /// Has the stage scheduled within `delay`.

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pelton_dataflow::clock::ManualClock;
@@ -88,10 +89,13 @@ struct Seat {
     orders: Sender<Order>,
     done: Receiver<Done>,
     control: Arc<Control>,
+    /// After the last step there was something to do, at once or at a time.
+    has_timers: Arc<AtomicBool>,
 }
 
 /// The worker's side of a seat.
 struct Bench {
+    has_timers: Arc<AtomicBool>,
     orders: Receiver<Order>,
     done: Sender<Done>,
     control: Arc<Control>,
@@ -225,6 +229,11 @@ impl Cluster {
         self.seats[worker].order(Order::Step(count));
     }
 
+    /// Whether a worker would park until another brings news, after the steps it has made.
+    pub fn waits_for_news(&self, worker: usize) -> bool {
+        !self.seats[worker].has_timers.load(Ordering::SeqCst)
+    }
+
     /// Has the worker take no input, as when its state cannot keep up.
     pub fn pause(&mut self, worker: usize, paused: bool) {
         self.seats[worker].order(Order::Pause(paused));
@@ -274,7 +283,7 @@ impl Cluster {
         let acks = self.log.acks.lock().unwrap().len();
         panic!(
             "nothing has happened in {STUCK_ROUNDS} rounds, and this has not come: {what}; {} alive, {acks} acks, sunk {:?}, failures {:?}",
-            self.log.live.load(std::sync::atomic::Ordering::SeqCst),
+            self.log.live.load(Ordering::SeqCst),
             self.log.sunk.lock().unwrap().len(),
             self.log.failures()
         );
@@ -382,7 +391,10 @@ fn seat(first_epoch: Epoch) -> (Seat, Option<Bench>) {
     let control = Arc::new(Control::starting_at(first_epoch));
     let (orders, inbox) = channel();
     let (outbox, done) = channel();
-    (Seat { orders, done, control: control.clone() }, Some(Bench { orders: inbox, done: outbox, control }))
+    let has_timers = Arc::new(AtomicBool::new(false));
+    let bench =
+        Bench { orders: inbox, done: outbox, control: control.clone(), has_timers: has_timers.clone() };
+    (Seat { orders, done, control, has_timers }, Some(bench))
 }
 
 #[derive(Clone)]
@@ -410,6 +422,8 @@ impl Shared {
                 match order {
                     Order::Step(count) => (0..count).for_each(|_| {
                         worker.step();
+                        let next = worker.activations().borrow().empty_for();
+                        bench.has_timers.store(next.is_some(), Ordering::SeqCst);
                     }),
                     Order::Pause(paused) => env.paused.set(paused),
                     Order::RunFree => {

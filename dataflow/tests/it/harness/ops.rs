@@ -58,7 +58,7 @@ pub struct Ticks {
     /// Zero for once.
     pub period_ms: i64,
     pub calls: AtomicU64,
-    /// How often it was asked for its next wake-up: one to three times in each turn of its stage.
+    /// How often it was asked for its next wake-up: up to three times in a turn of its stage.
     pub asked: AtomicU64,
 }
 
