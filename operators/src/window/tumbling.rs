@@ -11,7 +11,8 @@ use pelton_dataflow::time::EventTime;
 /// ```
 /// # use std::time::Duration;
 /// # use pelton_operators::Tumbling;
-/// let days_in_utc_plus_1 = Tumbling::of(Duration::from_hours(24)).offset(-Duration::from_hours(1).as_millis() as i64);
+/// const HOUR_MS: i64 = 60 * 60 * 1_000;
+/// let days_in_utc_plus_1 = Tumbling::of(Duration::from_hours(24)).offset(-HOUR_MS);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tumbling {
