@@ -65,7 +65,9 @@ fn counts_survive_failures_without_a_new_process() {
         let bombs = vec![bomb(1_000), bomb(1_005_001), bomb(2_009_000)];
         let settings = JobSettings { backend, ..home.settings(2) };
         let report = home.start(keyed_graph(numbers, bombs, "count", &table), settings).wait().unwrap();
-        assert_eq!((report.end, report.status.restarts), (End::Completed, 3));
+        // Two may go off in one generation, on two workers.
+        assert!((1..=3).contains(&report.status.restarts), "{:?}", report.status);
+        assert_eq!(report.end, End::Completed);
         check_counts(&table, 3, 10_000);
     }
 }
