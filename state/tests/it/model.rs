@@ -281,11 +281,11 @@ proptest! {
 
 #[cfg(feature = "rocksdb")]
 proptest! {
-    // Each opens databases: fewer and longer histories.
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    // Each opens databases, which syncs: fewer histories.
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn rocksdb_agrees_with_the_model(ops in prop::collection::vec(ops(), 1..300), little: bool) {
+    fn rocksdb_agrees_with_the_model(ops in prop::collection::vec(ops(), 1..200), little: bool) {
         check(Backend::RocksDb, if little { NOTHING } else { PLENTY }, 12, &ops);
     }
 }
