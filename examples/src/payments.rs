@@ -4,7 +4,7 @@
 //! * [`payment`]: payments, alerts, and the small types in them; [`country`]: where they happen;
 //! * [`generator`]: payments made from a seed, with fraud planted in them and labelled;
 //! * [`rules`]: what a rule remembers of a card, and when it raises an alert;
-//! * [`score`]: how many alerts are right, and how much of the fraud they find;
+//! * [`score()`]: how many alerts are right, and how much of the fraud they find;
 //! * [`ingest`]: payments into the shard log, and alerts out of it.
 
 pub mod country;

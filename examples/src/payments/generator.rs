@@ -3,7 +3,7 @@
 //!
 //! Line *i* is a pure function of (seed, *i*), so that any part of the input can be made on any
 //! thread, and again. Lines follow each other every [`STEP_MS`] of event time. One in
-//! [`SLOT_EVERY`] lines is a *slot* that belongs to a campaign ([`campaign`]); the others are
+//! [`SLOT_EVERY`] lines is a *slot* that belongs to a campaign (`campaign`); the others are
 //! honest.
 
 mod campaign;
