@@ -3,10 +3,10 @@
 //! A pure state machine, [`Coordinator::on`]: an event and the time go in, actions come out. It
 //! has no threads, no clock and no disk; the driver gives it those, and tests give it a seeded
 //! world instead. In reading order:
-//! * [`event`]: what it hears and what it asks for;
-//! * [`splits`]: which splits there are, who reads them, and when children may start;
-//! * [`epochs`]: the epochs that have ended and wait for their acknowledgements;
-//! * [`commits`]: what sinks have prepared and is not known to be visible.
+//! * `event`: what it hears and what it asks for;
+//! * `splits`: which splits there are, who reads them, and when children may start;
+//! * `epochs`: the epochs that have ended and wait for their acknowledgements;
+//! * `commits`: what sinks have prepared and is not known to be visible.
 //!
 //! The rules it keeps:
 //! * An epoch is ended only when the one before it is complete or abandoned: two are open at most.

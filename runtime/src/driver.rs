@@ -3,7 +3,8 @@
 //! In reading order: [`recovery`] takes a job over and reads where it was; [`generation`] runs the
 //! coordinator's actions until they end; [`worker`] is a worker's thread, [`reporter`] its way to
 //! the coordinator, [`prepare`] where the prepares of sinks run; [`enumerators`] and
-//! [`checkpoints`] are the two threads for what may block; [`keyed`] opens state stores.
+//! [`checkpoints`] are threads for what may block; [`outfit`] is what a worker gets, its state store
+//! among it.
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -26,7 +27,7 @@ use crate::status::{Phase, StatusBoard};
 mod checkpoints;
 mod enumerators;
 mod generation;
-mod keyed;
+mod outfit;
 mod prepare;
 mod recovery;
 mod reporter;

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::JobContext;
 use super::checkpoints::Checkpoints;
 use super::enumerators::Enumerators;
-use super::keyed::Outfitter;
+use super::outfit::Outfitter;
 use super::prepare::InOrder;
 use super::recovery::{self, Start};
 use super::reporter::ToDriver;

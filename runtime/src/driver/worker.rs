@@ -18,7 +18,7 @@ use timely::CommunicationConfig;
 use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::worker::Worker;
 
-use super::keyed::Outfitter;
+use super::outfit::Outfitter;
 use crate::coordinator::Event;
 use crate::error::JobError;
 
