@@ -15,7 +15,7 @@
 //! What outlives a worker:
 //! * [`files`]: what a checkpoint consists of besides its manifest;
 //! * [`checkpoint`]: the store of its files, the manifest log, retention;
-//! * [`fingerprint`]: the shapes of types; [`schema`]: what has changed since a checkpoint.
+//! * [`mod@fingerprint`]: the shapes of types; [`schema`]: what has changed since a checkpoint.
 
 pub mod checkpoint;
 pub mod codec;

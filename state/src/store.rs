@@ -1,10 +1,10 @@
 //! The keyed state store of one worker: what operators register with, and what owns the threads.
 //!
-//! * [`dispatch`]: which frozen layer goes to the writer when;
-//! * [`writer`]: the thread that writes layers and pins file sets;
-//! * [`upload`]: the thread that puts pinned files into the checkpoint store;
-//! * [`restore`]: what a worker takes over of a checkpoint;
-//! * [`budget`]: how memory is shared out.
+//! * `dispatch`: which frozen layer goes to the writer when;
+//! * `writer`: the thread that writes layers and pins file sets;
+//! * `upload`: the thread that puts pinned files into the checkpoint store;
+//! * `restore`: what a worker takes over of a checkpoint;
+//! * `budget`: how memory is shared out.
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
