@@ -136,3 +136,52 @@ pub fn read<T: DeserializeOwned>(log: &Path, stream: &str) -> Result<Vec<T>> {
     }
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::Line;
+    use std::collections::HashMap;
+
+    #[test]
+    fn every_line_is_written_once_and_in_order_by_shard() {
+        let root = tempfile::tempdir().unwrap();
+        let scenario = Scenario::new(9, 3 * CHUNK + 17);
+        generate(&scenario, root.path(), "payments", 4, 3).unwrap();
+
+        let mut lines: HashMap<Vec<u8>, u64> = HashMap::new();
+        for index in 0..scenario.lines {
+            if let Line::Payment(payment) = scenario.line(index) {
+                lines.insert(serde_json::to_vec(&payment).unwrap(), index);
+            }
+        }
+        let log = ShardLog::open(root.path(), &Options::default()).unwrap();
+        let mut malformed = 0;
+        for shard in log.shards("payments").unwrap() {
+            let mut reader = log.reader("payments", shard, StartPosition::Oldest).unwrap();
+            let mut before = None;
+            loop {
+                let batch = reader.poll(READ.0, READ.1).unwrap();
+                if batch.is_empty() {
+                    break;
+                }
+                for record in &batch {
+                    let index = lines.remove(record.data);
+                    malformed += u64::from(index.is_none());
+                    assert!(index.is_none() || before < index, "line {index:?} comes after {before:?}");
+                    before = index.or(before);
+                }
+            }
+        }
+        assert!(lines.is_empty(), "{} lines are missing", lines.len());
+        assert!(malformed < 20, "{malformed} lines are no payments, or were written twice");
+    }
+
+    #[test]
+    fn a_stream_that_exists_is_not_written_to_again() {
+        let root = tempfile::tempdir().unwrap();
+        generate(&Scenario::new(1, 10), root.path(), "payments", 1, 1).unwrap();
+        let error = generate(&Scenario::new(1, 10), root.path(), "payments", 1, 1).unwrap_err();
+        assert!(error.to_string().contains("payments"), "{error}");
+    }
+}
