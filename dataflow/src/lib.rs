@@ -6,7 +6,7 @@
 //! * [`graph`]: the logical graph, its validation and `explain`;
 //! * [`operator`], [`source`], [`sink`], [`partition`]: the contracts that operators and
 //!   connectors fulfil, with [`error`] for what goes wrong;
-//! * [`env`]: what the stages of a worker share and how they speak with the coordinator;
+//! * [`mod@env`]: what the stages of a worker share and how they speak with the coordinator;
 //!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
 //! * [`lower`]: stages, credited channels, epoch order; [`testing`]: running a graph in one thread.
 //!
