@@ -189,6 +189,8 @@ struct Running<P: KeyedProcess> {
     out: Emitter<P::Out>,
     side: Emitter<P::Side>,
     failed: Emitter<Rejected>,
+    /// Timers called at one go.
+    slice_timers: usize,
 }
 
 impl<P: KeyedProcess> Running<P> {
@@ -213,6 +215,7 @@ impl<P: KeyedProcess> Running<P> {
             out: Emitter::new(0, cx.settings.batch_records),
             side: Emitter::new(1, cx.settings.batch_records),
             failed: Emitter::new(2, cx.settings.batch_records),
+            slice_timers: cx.settings.batch_records,
         }
     }
 
@@ -249,7 +252,10 @@ impl<P: KeyedProcess> Running<P> {
         Ok(false)
     }
 
+    /// Calls timers that are due; whether it had to stop. It stops after a number of them also if
+    /// nothing is emitted, so that barriers and a stop have their chance.
     fn timers(&mut self, domain: TimeDomain, up_to_ms: i64, out: &mut Outputs) -> OpResult<bool> {
+        let mut fired = 0;
         while let Some((at_ms, hash, key)) = self.state.timers.pop(domain, up_to_ms)? {
             self.at_hand = Some(hash);
             let at = EventTime(at_ms);
@@ -264,7 +270,11 @@ impl<P: KeyedProcess> Running<P> {
                     })
                 }
             }?;
-            if self.is_full(out) {
+            fired += 1;
+            if fired >= self.slice_timers || self.is_full(out) {
+                // A barrier may fall here: what the timers that are gone from the state have
+                // emitted, to whichever output, must be on its way.
+                self.ship(out);
                 return Ok(true);
             }
         }

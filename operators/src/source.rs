@@ -146,7 +146,28 @@ struct RunningSplit<T> {
     awake: Arc<AtomicBool>,
     /// It cannot tell when there is more, and has to be asked.
     unannounced: bool,
-    last_record_us: i64,
+    /// Since when it has been found empty at every look, and the last of those looks.
+    empty_us: Option<(i64, i64)>,
+}
+
+impl<T> RunningSplit<T> {
+    /// A look found nothing more; `gave` if it gave something before that.
+    fn found_empty(&mut self, now_us: i64, gave: bool) {
+        let since_us = self.empty_us.filter(|_| !gave).map_or(now_us, |(since_us, _)| since_us);
+        self.empty_us = Some((since_us, now_us));
+    }
+
+    /// For how long it is known to be empty: a split that nobody has looked at, because its stage
+    /// was paused or out of credit, is not.
+    fn empty_for(&self, now_us: i64) -> Duration {
+        let Some((since_us, last_look_us)) = self.empty_us else { return Duration::ZERO };
+        let until_us = match (self.unannounced, self.awake.load(Ordering::Acquire)) {
+            (true, _) => last_look_us,
+            (false, true) => since_us,
+            (false, false) => now_us,
+        };
+        Duration::from_micros(until_us.saturating_sub(since_us).max(0).unsigned_abs())
+    }
 }
 
 struct Running<S: Source, F> {
@@ -184,8 +205,7 @@ where
             _ => Some(self.source.open(&state.info, state.position.as_deref(), &cx)?),
         };
         let name = format!("{}/{}", self.name, state.info.id).into();
-        let last_record_us = self.clock.now_us();
-        self.splits.push(RunningSplit { state, reader, name, awake, unannounced: false, last_record_us });
+        self.splits.push(RunningSplit { state, reader, name, awake, unannounced: false, empty_us: None });
         Ok(())
     }
 
@@ -203,9 +223,15 @@ where
             split.unannounced = polled == Polled::PendingUnannounced;
             unannounced |= split.unannounced;
             match polled {
-                Polled::Ready => split.awake.store(true, Ordering::Release),
+                Polled::Ready => {
+                    split.empty_us = None;
+                    split.awake.store(true, Ordering::Release);
+                }
                 Polled::Finished => self.finish(index),
-                Polled::Pending | Polled::PendingUnannounced => {}
+                Polled::Pending | Polled::PendingUnannounced => {
+                    let gave = !self.fetched.values.is_empty() || !self.fetched.rejected.is_empty();
+                    split.found_empty(self.clock.now_us(), gave);
+                }
             }
             if self.emit(index, out)? || polled == Polled::Finished {
                 return Ok(Polled::Ready);
@@ -217,9 +243,7 @@ where
     fn event_time(&mut self, now_us: i64) -> SourceTime {
         let idle_after = self.watermarks.idle_after;
         for split in self.splits.iter_mut().filter(|split| split.reader.is_some()) {
-            let silent =
-                Duration::from_micros(now_us.saturating_sub(split.last_record_us).max(0).unsigned_abs());
-            let is_idle = idle_after.is_some_and(|limit| silent >= limit);
+            let is_idle = idle_after.is_some_and(|limit| split.empty_for(now_us) >= limit);
             split.state.status = if is_idle { SplitStatus::Idle } else { SplitStatus::Active };
         }
         let active = self.splits.iter().filter(|split| split.state.status == SplitStatus::Active);
@@ -263,7 +287,6 @@ where
             return Ok(false);
         }
         let now_us = self.clock.now_us();
-        split.last_record_us = now_us;
         let spans = span.take().map(|(first, last)| Span { split: split.name.clone(), first, last });
         let origin = Origin { spans: spans.into_iter().collect(), truncated: false, read_at_us: now_us };
         if !rejected.is_empty() {
@@ -309,4 +332,33 @@ fn send_rejected(
     }
     out.send(1, records, origin.clone());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(unannounced: bool) -> RunningSplit<u8> {
+        let state = SplitState::fresh(pelton_dataflow::source::SplitInfo::root("0"));
+        let awake = Arc::new(AtomicBool::new(false));
+        RunningSplit { state, reader: None, name: "in/0".into(), awake, unannounced, empty_us: None }
+    }
+
+    #[test]
+    fn a_split_that_nobody_looks_at_is_not_idle() {
+        let mut announced = split(false);
+        assert_eq!(announced.empty_for(9_000), Duration::ZERO);
+        announced.found_empty(1_000, true);
+        assert_eq!(announced.empty_for(4_000), Duration::from_millis(3));
+        announced.awake.store(true, Ordering::Release);
+        assert_eq!(announced.empty_for(9_000), Duration::ZERO);
+
+        let mut asked = split(true);
+        asked.found_empty(1_000, true);
+        assert_eq!(asked.empty_for(9_000), Duration::ZERO);
+        asked.found_empty(5_000, false);
+        assert_eq!(asked.empty_for(9_000), Duration::from_millis(4));
+        asked.found_empty(6_000, true);
+        assert_eq!(asked.empty_for(9_000), Duration::ZERO);
+    }
 }
