@@ -78,23 +78,27 @@ fn checkpoints_that_cannot_be_stored_for_a_while_lose_nothing() {
         let (home, table, gate) = (Home::new(), Table::new(), Gate::at(1_000));
         let numbers = Numbers { splits: splits(3, 4_000), gate: gate.clone() };
         let settings = JobSettings { backend, tolerated_checkpoint_failures: 1_000_000, ..home.settings(2) };
-        let data = Path::new(&settings.checkpoint_dir).join("data");
-        let away = data.with_file_name("away");
+        // The directory of the state files is a link, for a link is replaced in one step: a put under
+        // way finds the directory or no directory, and can make none of its own.
+        let checkpoints = Path::new(&settings.checkpoint_dir).to_owned();
+        let point_at = |target: &str| {
+            let link = checkpoints.join("link");
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            std::fs::rename(&link, checkpoints.join("data")).unwrap();
+        };
+        std::fs::create_dir_all(checkpoints.join("disk")).unwrap();
+        std::fs::write(checkpoints.join("not a directory"), "").unwrap();
+        point_at("disk");
         let handle = home.start(keyed_graph(numbers, Vec::new(), "count", &table), settings);
         table.wait_until_visible(3_000);
-        std::fs::rename(&data, &away).unwrap();
-        // A put under way may make the directory again.
-        while std::fs::write(&data, "not a directory").is_err() {
-            std::fs::remove_dir_all(&data).unwrap_or_default();
-        }
+        point_at("not a directory");
         gate.set(2_000);
         table.wait_until_arrived(6_000);
         let before = handle.status().checkpoints_abandoned;
         while handle.status().checkpoints_abandoned < before + 3 {
             std::thread::yield_now();
         }
-        std::fs::remove_file(&data).unwrap();
-        std::fs::rename(&away, &data).unwrap();
+        point_at("disk");
         gate.set(u64::MAX);
         let report = handle.wait().unwrap();
         assert_eq!((report.end, report.status.restarts), (End::Completed, 0));
