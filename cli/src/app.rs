@@ -31,7 +31,7 @@ SIGINT and SIGTERM stop the job after a last checkpoint; a second one ends it at
 from its newest checkpoint the next time.
 
 Exit codes: 0 the input has ended or the job was stopped, 1 the job failed, 2 a setting or the graph is \
-wrong, 3 the state does not fit the job, 4 a file is damaged.";
+wrong, 3 the state does not fit the job, 4 a file is damaged, 5 another process has taken the job over.";
 
 /// Makes a process of a job: reads the command line, builds the graph, runs it.
 ///

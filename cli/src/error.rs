@@ -54,13 +54,15 @@ pub enum Remedy {
     CorruptData,
     /// Changing a setting, an argument or a path.
     Configuration,
+    /// Stopping one of two processes that run the same job: this one has lost it to the other.
+    TakenOver,
     /// Reporting it: a rule of the engine itself is broken.
     Report,
 }
 
 impl Remedy {
     /// The exit code of a process that ends with it: 2 for settings and graphs, 3 for state that
-    /// does not fit, 4 for damaged data, else 1.
+    /// does not fit, 4 for damaged data, 5 for a job that another process has taken over, else 1.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
@@ -68,6 +70,7 @@ impl Remedy {
             Self::Configuration | Self::FixGraph => 2,
             Self::IncompatibleState => 3,
             Self::CorruptData => 4,
+            Self::TakenOver => 5,
         })
     }
 }
@@ -83,6 +86,9 @@ impl fmt::Display for Remedy {
             }
             Self::CorruptData => "bring back a good copy, or start from another checkpoint (--from)",
             Self::Configuration => "change the setting",
+            Self::TakenOver => {
+                "stop this process or the other, or give each a job of its own (--job-id, --checkpoint-dir)"
+            }
             Self::Report => "report it, with the log",
         })
     }
@@ -172,10 +178,10 @@ fn remedy_of_job(error: &JobError) -> Remedy {
     match error {
         JobError::Settings { .. }
         | JobError::Locked { .. }
-        | JobError::Lost { .. }
         | JobError::Directory { .. }
         | JobError::Connector { .. }
         | JobError::Metrics { .. } => Remedy::Configuration,
+        JobError::Lost { .. } => Remedy::TakenOver,
         JobError::State(error) => remedy_of_state(error),
         JobError::Incompatible { .. } => Remedy::IncompatibleState,
         JobError::Failed { .. } => Remedy::FixJob,
@@ -194,6 +200,7 @@ fn remedy_of_state(error: &StateError) -> Remedy {
         StateError::UnknownStore { .. } | StateError::NoSuchCheckpoint { .. } | StateError::NoRocksDb => {
             Remedy::Configuration
         }
+        StateError::Fenced { .. } => Remedy::TakenOver,
         StateError::UndeclaredTable { .. }
         | StateError::TableTypes { .. }
         | StateError::Untraceable { .. }

@@ -16,6 +16,9 @@ pub(crate) fn summary(report: &JobReport) -> String {
     let status = &report.status;
     let how = match report.end {
         End::Completed => "has processed all its input",
+        End::CompletedBefore => {
+            "had processed all its input before: nothing was read (what has come since is for another job: give it another --checkpoint-dir)"
+        }
         End::Stopped if status.checkpoints_completed == 0 => "was stopped before it had begun",
         End::Stopped => "was stopped, with a last checkpoint",
         End::Aborted => "was ended at once, without a last checkpoint",

@@ -11,7 +11,7 @@ use pelton_dataflow::clock::{Clock, SystemClock};
 use pelton_dataflow::error::OpResult;
 use pelton_dataflow::operator::Waker;
 use pelton_dataflow::record::Record;
-use pelton_dataflow::sink::{Committable, Sink, SinkContext};
+use pelton_dataflow::sink::{Committable, Sink, SinkContext, WriterContext};
 use pelton_dataflow::source::{Fetched, Polled, ReaderContext, Source};
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_streams::Options;
@@ -57,10 +57,10 @@ fn measure<S: Source>(name: &str, source: &S) -> OpResult {
 
 /// Writes payments in batches and epochs of a hundred thousand, commits them, and prints how fast.
 fn measure_sink<S: Sink<Item = Payment>>(name: &str, sink: &S, generation: u64, count: u64) -> OpResult {
-    let cx = SinkContext { job: "speed".to_owned(), operator: "out".to_owned(), generation };
+    let cx = SinkContext { job: "speed".to_owned(), operator: "out".to_owned() };
     let mut committer = sink.committer(&cx)?.ok_or("a transactional sink")?;
-    committer.recover(&[])?;
-    let mut writer = sink.writer(&cx, 0, 1)?;
+    committer.recover(generation, &[])?;
+    let mut writer = sink.writer(&WriterContext { sink: cx, generation, worker: 0, workers: 1 })?;
     let (start_us, start_cpu_us) = (SystemClock.now_us(), thread_cpu_us()?);
     for (epoch, first) in (0..count).step_by(100_000).enumerate() {
         for first in (first..count.min(first + 100_000)).step_by(1_000) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pelton_dataflow::error::{OpError, OpResult};
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{Guarantee, Sink, SinkWriter, WriterContext};
 use pelton_dataflow::time::Epoch;
 
 type Each<T> = dyn Fn(&[Record<T>]) -> OpResult + Send + Sync;
@@ -60,17 +60,8 @@ impl<T: Data> Sink for ForEachBatch<T> {
         Guarantee::AtLeastOnce
     }
 
-    fn writer(
-        &self,
-        _cx: &SinkContext,
-        _worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
         Ok(Box::new(Caller(self.0.clone())))
-    }
-
-    fn committer(&self, _cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        Ok(None)
     }
 
     fn describe(&self) -> String {
@@ -121,17 +112,8 @@ impl<T: Data> Sink for Discard<T> {
         Guarantee::AtLeastOnce
     }
 
-    fn writer(
-        &self,
-        _cx: &SinkContext,
-        _worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
         Ok(Box::new(Self::new()))
-    }
-
-    fn committer(&self, _cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        Ok(None)
     }
 
     fn describe(&self) -> String {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Committable, Committer, Guarantee, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{
+    Committable, Committer, Guarantee, Sink, SinkContext, SinkWriter, WriterContext,
+};
 use pelton_dataflow::time::Epoch;
 
 use crate::error::Error;
@@ -107,12 +109,7 @@ impl<T: Data> Sink for Collect<T> {
         Guarantee::ExactlyOnce
     }
 
-    fn writer(
-        &self,
-        cx: &SinkContext,
-        _worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+    fn writer(&self, cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
         Ok(Box::new(Writer { generation: cx.generation, staged: Vec::new(), handle: self.0.clone() }))
     }
 
@@ -152,7 +149,7 @@ impl<T: Data> SinkWriter for Writer<T> {
 struct CollectCommitter<T>(Collected<T>);
 
 impl<T: Data> Committer for CollectCommitter<T> {
-    fn recover(&mut self, listed: &[Committable]) -> Result<(), OpError> {
+    fn recover(&mut self, _generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         self.commit(listed)
     }
 

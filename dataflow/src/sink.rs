@@ -4,6 +4,8 @@
 //! (`prepare`), which yields a committable. Committables ride in the manifest; the committer makes
 //! them visible once the manifest is there, in order and idempotently.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::OpError;
@@ -32,15 +34,26 @@ pub struct Committable {
     pub bytes: Vec<u8>,
 }
 
-/// What a writer or committer is opened with.
-#[derive(Clone, Debug)]
+/// Which sink it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkContext {
     /// The job's id.
     pub job: String,
     /// The sink's name in the graph.
     pub operator: String,
+}
+
+/// What a writer is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriterContext {
+    /// Which sink it is.
+    pub sink: SinkContext,
     /// The generation of the job; a sink fences lower ones.
     pub generation: u64,
+    /// The worker that it writes on.
+    pub worker: usize,
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 /// Writes on one worker.
@@ -65,12 +78,12 @@ pub trait SinkWriter {
 
 /// Commits what writers have prepared. Runs beside the coordinator, on a thread that may block.
 pub trait Committer: Send {
-    /// First call: aborts everything of lower generations that is not in `listed`, fences them,
-    /// then commits `listed`.
+    /// First call, once the job is `generation`'s: makes what is missing, aborts everything of
+    /// lower generations that is not in `listed`, fences them, then commits `listed`.
     ///
     /// # Errors
-    /// The store cannot be reached.
-    fn recover(&mut self, listed: &[Committable]) -> Result<(), OpError>;
+    /// The store cannot be reached, or a later generation writes there.
+    fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError>;
 
     /// Makes `committables` visible, in the order given; those that already are, stay as they are.
     ///
@@ -87,22 +100,29 @@ pub trait Sink: Send + Sync + 'static {
     /// What it promises.
     fn guarantee(&self) -> Guarantee;
 
-    /// The writer for `worker` of `workers`.
+    /// The writer for one worker.
     ///
     /// # Errors
     /// The target cannot be reached or its settings are wrong.
-    fn writer(
-        &self,
-        cx: &SinkContext,
-        worker: usize,
-        workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = Self::Item>>, OpError>;
+    fn writer(&self, cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = Self::Item>>, OpError>;
 
-    /// The committer, for a transactional sink.
+    /// The committer, for a transactional sink; without one, what `write` has written is visible
+    /// at once. Called before the job is taken over from whoever
+    /// may be running it: takes the locks that are needed and tells what cannot work, but makes
+    /// and changes nothing.
     ///
     /// # Errors
-    /// As `writer`.
-    fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError>;
+    /// As `writer`, and another process holds a lock.
+    fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
+        let _ = cx;
+        Ok(None)
+    }
+
+    /// The file or directory it writes to, if that is what it does: a job that reads there too is
+    /// refused.
+    fn location(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Where it writes, for `explain`.
     fn describe(&self) -> String;
@@ -115,6 +135,11 @@ pub trait SinkNode: OperatorFactory {
     /// # Errors
     /// As [`Sink::committer`].
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError>;
+
+    /// As [`Sink::location`].
+    fn location(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// As [`Sink::guarantee`].
     fn guarantee(&self) -> Guarantee;

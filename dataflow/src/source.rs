@@ -3,6 +3,8 @@
 //! Connectors implement [`Source`]; `pelton-operators` wraps it, with a watermark strategy, into a
 //! [`SourceNode`] that the runtime (enumerator) and the source stage (operator) drive.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::OpError;
@@ -198,6 +200,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// Where it reads, for `explain`: `shard log payments in ./data`.
     fn describe(&self) -> String;
+
+    /// The files or directories it reads, if that is what it does: a job that writes there too is
+    /// refused.
+    fn locations(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// A source in the graph, with its type erased.
@@ -216,6 +224,11 @@ pub trait SourceNode: Send + Sync {
 
     /// Where it reads, for `explain`.
     fn describe(&self) -> String;
+
+    /// As [`Source::locations`].
+    fn locations(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// What a source on one worker has to say about event time.

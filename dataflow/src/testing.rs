@@ -20,11 +20,14 @@ use crate::key::KeyGroups;
 use crate::lower::{lower, new_worker};
 use crate::operator::Resources;
 use crate::settings::Settings;
-use crate::sink::{Committable, SinkContext};
+use crate::sink::{Committable, Committer, SinkContext};
 use crate::source::{SplitId, SplitState};
 use crate::stats::StatsRegistry;
 use crate::time::{Epoch, EventTime};
 use crate::watermarks::WatermarkBoard;
+
+const JOB: &str = "test";
+const GENERATION: u64 = 1;
 
 /// What went wrong in a run.
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +126,12 @@ pub fn run_with(
     let ear = Arc::new(Ear::default());
     let control = Arc::new(Control::starting_at(Epoch(0)));
     let splits = assign_all(graph, &control)?;
+    let committers = open_committers(graph)?;
     let env = Rc::new(WorkerEnv {
         worker: 0,
         workers: 1,
-        job: "test".to_owned(),
-        generation: 1,
+        job: JOB.to_owned(),
+        generation: GENERATION,
         first_epoch: Epoch(0),
         groups: KeyGroups::default(),
         clock,
@@ -144,7 +148,7 @@ pub fn run_with(
     let result = drive(graph, &mut worker, &control, &ear, splits);
     control.stop();
     drop(worker);
-    commit(graph, result?)
+    commit(committers, result?)
 }
 
 /// Gives every split of every source to the one worker; returns how many each source has.
@@ -203,7 +207,21 @@ fn drive(
     }
 }
 
-fn commit(graph: &Graph, acks: Vec<OperatorAck>) -> Result<(), RunError> {
+type Committers = BTreeMap<NodeId, Box<dyn Committer>>;
+
+fn open_committers(graph: &Graph) -> Result<Committers, OpError> {
+    let mut committers = Committers::new();
+    for (node, sink) in graph.sinks() {
+        let cx = SinkContext { job: JOB.to_owned(), operator: node.name.clone() };
+        if let Some(mut committer) = sink.committer(&cx)? {
+            committer.recover(GENERATION, &[])?;
+            committers.insert(node.id, committer);
+        }
+    }
+    Ok(committers)
+}
+
+fn commit(mut committers: Committers, acks: Vec<OperatorAck>) -> Result<(), RunError> {
     let mut listed: BTreeMap<NodeId, Vec<Committable>> = BTreeMap::new();
     for ack in acks {
         if let Some(prepare) = ack.deferred
@@ -213,10 +231,9 @@ fn commit(graph: &Graph, acks: Vec<OperatorAck>) -> Result<(), RunError> {
             listed.entry(ack.operator).or_default().push(committable);
         }
     }
-    for (node, sink) in graph.sinks() {
-        let cx = SinkContext { job: "test".to_owned(), operator: node.name.clone(), generation: 1 };
-        if let (Some(mut committer), Some(listed)) = (sink.committer(&cx)?, listed.get(&node.id)) {
-            committer.commit(listed)?;
+    for (sink, listed) in listed {
+        if let Some(committer) = committers.get_mut(&sink) {
+            committer.commit(&listed)?;
         }
     }
     Ok(())

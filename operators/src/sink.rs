@@ -1,13 +1,14 @@
 //! `sink`: the end of a stream, from the typed contract of connectors to the graph's erased one.
 
 use std::panic::Location;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pelton_dataflow::error::{OpError, OperatorError};
 use pelton_dataflow::graph::Role;
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, OperatorFactory, Outputs};
 use pelton_dataflow::record::{Batch, Data};
-use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkNode, SinkWriter};
+use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkNode, SinkWriter, WriterContext};
 use pelton_dataflow::time::Epoch;
 
 use crate::stream::{Add, Stream};
@@ -34,15 +35,19 @@ impl<T: Data> Operator for Writer<T> {
 
 impl<S: Sink> OperatorFactory for Node<S> {
     fn build(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> {
-        let sink =
-            SinkContext { job: cx.job.to_owned(), operator: cx.name.to_owned(), generation: cx.generation };
-        Ok(Box::new(Writer(self.0.writer(&sink, cx.worker, cx.workers)?)))
+        let sink = SinkContext { job: cx.job.to_owned(), operator: cx.name.to_owned() };
+        let (generation, worker, workers) = (cx.generation, cx.worker, cx.workers);
+        Ok(Box::new(Writer(self.0.writer(&WriterContext { sink, generation, worker, workers })?)))
     }
 }
 
 impl<S: Sink> SinkNode for Node<S> {
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
         self.0.committer(cx)
+    }
+
+    fn location(&self) -> Option<PathBuf> {
+        self.0.location()
     }
 
     fn guarantee(&self) -> Guarantee {

@@ -2,6 +2,7 @@
 //! erased one. Watermarks are kept per split, inside the source.
 
 use std::panic::Location;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -132,6 +133,10 @@ where
 
     fn describe(&self) -> String {
         self.source.describe()
+    }
+
+    fn locations(&self) -> Vec<PathBuf> {
+        self.source.locations()
     }
 }
 

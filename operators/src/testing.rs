@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::operator::{Deferred, Resources};
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{Guarantee, Sink, SinkWriter, WriterContext};
 use pelton_dataflow::source::{
     Enumerator, Fetched, FixedSplits, Polled, ReaderContext, Source, SplitInfo, SplitReader,
 };
@@ -129,17 +129,8 @@ impl<T: Data> Sink for Collect<T> {
         Guarantee::AtLeastOnce
     }
 
-    fn writer(
-        &self,
-        _cx: &SinkContext,
-        _worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
         Ok(Box::new(CollectWriter(self.0.clone())))
-    }
-
-    fn committer(&self, _cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        Ok(None)
     }
 
     fn describe(&self) -> String {

@@ -52,6 +52,9 @@ pub(crate) struct JobContext {
 pub enum End {
     /// All input has been processed and committed.
     Completed,
+    /// The checkpoint that it started from holds the end of all input: nothing was left to do, and
+    /// nothing was read.
+    CompletedBefore,
     /// It was stopped; its last checkpoint holds everything up to there.
     Stopped,
     /// It was ended at once; it goes on from its last checkpoint.
@@ -78,6 +81,7 @@ pub(crate) fn run(job: &JobContext) -> Result<End, JobError> {
             from = StartFrom::Newest;
         }
         let message = match ended.outcome {
+            Outcome::Completed if !has_run => return Ok(End::CompletedBefore),
             Outcome::Completed => return Ok(End::Completed),
             Outcome::Stopped => return Ok(End::Stopped),
             Outcome::Aborted => return Ok(End::Aborted),

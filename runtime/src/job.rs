@@ -13,6 +13,7 @@ use crate::driver::{self, End, JobContext, Wishes};
 use crate::error::JobError;
 use crate::lock::StateLock;
 use crate::metrics::Metrics;
+use crate::places;
 use crate::settings::JobSettings;
 use crate::status::{JobStatus, Phase, StatusBoard};
 
@@ -54,6 +55,7 @@ impl Job {
     /// store that cannot be opened. What goes wrong later comes from [`JobHandle::wait`].
     pub fn start(spec: JobSpec) -> Result<JobHandle, JobError> {
         spec.settings.check()?;
+        places::check(&spec.graph, &spec.settings)?;
         let lock = StateLock::hold(&spec.settings.state_dir)?;
         forget_other_workers(&spec.settings)?;
         let store = CheckpointStore::open(&spec.settings.checkpoint_dir)?;

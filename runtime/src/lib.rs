@@ -14,6 +14,7 @@ pub mod job;
 pub mod latency;
 pub mod lock;
 pub mod metrics;
+mod places;
 pub mod restart;
 pub mod settings;
 pub mod signals;

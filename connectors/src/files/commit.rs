@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 /// Commits the files of one sink.
 pub(super) struct FileCommitter {
     layout: Layout,
-    generation: u64,
 }
 
 /// Whether the bytes of a prepared file are read again before it is committed.
@@ -28,8 +27,8 @@ enum Check {
 }
 
 impl FileCommitter {
-    pub fn new(layout: Layout, generation: u64) -> Self {
-        Self { layout, generation }
+    pub fn new(layout: Layout) -> Self {
+        Self { layout }
     }
 
     fn decode(&self, committables: &[Committable]) -> Result<Vec<Prepared>> {
@@ -38,21 +37,21 @@ impl FileCommitter {
 
     /// Output of this or a later generation was written by a job that has the same name and is not
     /// this one: it would be mixed with ours, and names would meet.
-    fn refuse_foreign_output(&self) -> Result<()> {
+    fn refuse_foreign_output(&self, generation: u64) -> Result<()> {
         for name in names_in(self.layout.directory())? {
-            if self.layout.generation_of(&name).is_some_and(|found| found >= self.generation) {
+            if self.layout.generation_of(&name).is_some_and(|found| found >= generation) {
                 return Err(Error::OutputExists { path: self.layout.directory().join(name) });
             }
         }
         Ok(())
     }
 
-    fn abort_all_but(&self, listed: &[Prepared]) -> Result<()> {
+    fn abort_all_but(&self, generation: u64, listed: &[Prepared]) -> Result<()> {
         let listed: HashSet<&str> = listed.iter().map(|prepared| prepared.file.as_str()).collect();
         let staging = self.layout.staging();
         for name in names_in(&staging)? {
-            let generation = self.layout.generation_of(&name).or_else(|| Layout::generation_of_open(&name));
-            if generation.is_some_and(|found| found < self.generation) && !listed.contains(name.as_str()) {
+            let found = self.layout.generation_of(&name).or_else(|| Layout::generation_of_open(&name));
+            if found.is_some_and(|found| found < generation) && !listed.contains(name.as_str()) {
                 let path = staging.join(name);
                 fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
@@ -98,15 +97,15 @@ impl FileCommitter {
 }
 
 impl Committer for FileCommitter {
-    fn recover(&mut self, listed: &[Committable]) -> Result<(), OpError> {
+    fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let listed = self.decode(listed)?;
         if !self.layout.staging().exists() {
             // Commits before directories are made: it tells by a missing one that files were removed.
             self.commit_all(&listed, Check::Bytes)?;
         }
         make_directories(&self.layout)?;
-        self.refuse_foreign_output()?;
-        self.abort_all_but(&listed)?;
+        self.refuse_foreign_output(generation)?;
+        self.abort_all_but(generation, &listed)?;
         self.commit_all(&listed, Check::Bytes)?;
         Ok(())
     }

@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn layout(job: &str, operator: &str) -> Layout {
-        let cx = SinkContext { job: job.to_owned(), operator: operator.to_owned(), generation: 1 };
+        let cx = SinkContext { job: job.to_owned(), operator: operator.to_owned() };
         Layout::new(Path::new("out"), &cx).unwrap()
     }
 

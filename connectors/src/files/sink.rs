@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter, WriterContext};
 use pelton_dataflow::time::Epoch;
 
 use super::commit::FileCommitter;
@@ -49,26 +49,25 @@ impl<T: Data> Sink for FileSink<T> {
         Guarantee::ExactlyOnce
     }
 
-    fn writer(
-        &self,
-        cx: &SinkContext,
-        worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        let layout = Layout::new(&self.directory, cx)?;
+    fn writer(&self, cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+        let layout = Layout::new(&self.directory, &cx.sink)?;
         make_directories(&layout)?;
-        let generation = cx.generation;
+        let (generation, worker) = (cx.generation, cx.worker);
         let (lines, item) = (Vec::new(), PhantomData);
         Ok(Box::new(Writer { layout, worker, generation, opened: 0, open: None, lines, item }))
     }
 
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
         let layout = Layout::new(&self.directory, cx)?;
-        Ok(Some(Box::new(FileCommitter::new(layout, cx.generation))))
+        Ok(Some(Box::new(FileCommitter::new(layout))))
     }
 
     fn describe(&self) -> String {
         format!("JSON lines in {}", self.directory.display())
+    }
+
+    fn location(&self) -> Option<PathBuf> {
+        Some(self.directory.clone())
     }
 }
 

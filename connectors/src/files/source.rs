@@ -98,4 +98,8 @@ impl<T: Data, R: Rows<T>> Source for FileSource<T, R> {
         }
         text
     }
+
+    fn locations(&self) -> Vec<PathBuf> {
+        self.paths.clone()
+    }
 }

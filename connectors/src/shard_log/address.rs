@@ -36,6 +36,11 @@ impl LogAddress {
         &self.directory
     }
 
+    /// A path that only this stream has.
+    pub(super) fn location(&self) -> PathBuf {
+        self.directory.join(&self.stream)
+    }
+
     /// The stream's name.
     #[must_use]
     pub fn stream(&self) -> &str {

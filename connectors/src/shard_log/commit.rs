@@ -1,29 +1,47 @@
 //! Committing prepared transactions, and aborting those that will never be.
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::sink::{Committable, Committer};
+use pelton_dataflow::sink::{Committable, Committer, SinkContext};
 use pelton_streams::TransactionalWriter;
 
 use super::committable;
+use super::target::{Open, Target};
 use crate::error::Result;
 
 /// Commits the transactions of one sink.
 pub(super) struct LogCommitter {
-    pub writer: TransactionalWriter,
-    /// Held as long as the writer: opened a second time, it would find its streams locked by itself.
-    pub _log: pelton_streams::ShardLog,
+    target: Target,
+    cx: SinkContext,
+    /// The stream, held from the start so that nobody else writes to it; `None` until it is created.
+    open: Option<Open>,
+    /// There from the recovery on.
+    writer: Option<TransactionalWriter>,
 }
 
 impl LogCommitter {
-    /// Queues all commits before it waits for any: they share one sync.
-    fn commit_all(&self, transactions: &[pelton_streams::Committable]) -> Result<()> {
-        let tickets: Result<Vec<_>, _> =
-            transactions.iter().map(|transaction| self.writer.commit_later(transaction)).collect();
-        for ticket in tickets? {
-            ticket.wait()?;
-        }
-        Ok(())
+    pub fn new(target: Target, cx: SinkContext) -> Result<Self> {
+        Ok(Self { open: target.open()?, target, cx, writer: None })
     }
+
+    fn take_over(&mut self, generation: u64) -> Result<&mut TransactionalWriter> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.target.open_or_create()?,
+        };
+        let (_, stream) = self.open.insert(open);
+        let writer = self.target.take_over(stream, &self.cx, generation)?;
+        Ok(self.writer.insert(writer))
+    }
+}
+
+/// Queues all commits before it waits for any: they share one sync.
+fn commit_all(writer: &TransactionalWriter, transactions: &[pelton_streams::Committable]) -> Result<()> {
+    let tickets: Result<Vec<_>, _> =
+        transactions.iter().map(|transaction| writer.commit_later(transaction)).collect();
+    for ticket in tickets? {
+        ticket.wait()?;
+    }
+    Ok(())
 }
 
 fn decode_all(committables: &[Committable]) -> Result<Vec<pelton_streams::Committable>> {
@@ -31,16 +49,18 @@ fn decode_all(committables: &[Committable]) -> Result<Vec<pelton_streams::Commit
 }
 
 impl Committer for LogCommitter {
-    fn recover(&mut self, listed: &[Committable]) -> Result<(), OpError> {
+    fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let listed = decode_all(listed)?;
-        let aborted = self.writer.abort_unlisted(&listed).map_err(crate::Error::from)?;
+        let writer = self.take_over(generation)?;
+        let aborted = writer.abort_unlisted(&listed).map_err(crate::Error::from)?;
         if !aborted.is_empty() {
             tracing::info!(transactions = aborted.len(), "aborted what no checkpoint lists");
         }
-        Ok(self.commit_all(&listed)?)
+        Ok(commit_all(writer, &listed)?)
     }
 
     fn commit(&mut self, committables: &[Committable]) -> Result<(), OpError> {
-        Ok(self.commit_all(&decode_all(committables)?)?)
+        let Some(writer) = &self.writer else { return Err("a committer recovers before it commits".into()) };
+        Ok(commit_all(writer, &decode_all(committables)?)?)
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod reader;
 mod sink;
 mod source;
+mod target;
 
 pub use address::LogAddress;
 pub use sink::LogSink;

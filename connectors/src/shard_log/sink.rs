@@ -1,29 +1,27 @@
 //! Writing and preparing transactions on the shard log.
 
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter, WriterContext};
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_streams::{AppendBatch, Options, StreamWriter, TransactionalWriter};
+use pelton_streams::{AppendBatch, StreamWriter, TransactionalWriter};
 
 use super::address::LogAddress;
 use super::commit::LogCommitter;
 use super::committable;
 use super::keys::{KeyOf, Keys};
+use super::target::Target;
 use crate::error::{Error, Result};
 use crate::format::Encode;
-use crate::names::escaped;
 
 /// Bytes of an epoch kept in memory before they go to the disk. Up to here the worker's thread
 /// never waits for the log.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
-/// Streams are created by one thread at a time: the log refuses a second one instead of waiting.
-static CREATING: Mutex<()> = Mutex::new(());
 
 /// Records into a stream of the shard log, exactly once; made by [`ShardLog`](super::ShardLog).
 ///
@@ -33,15 +31,14 @@ static CREATING: Mutex<()> = Mutex::new(());
 /// Without [`LogSink::partition_by`] records go to the stream's shards in turn. The event time of
 /// a record is written with it.
 pub struct LogSink<T, F> {
-    address: LogAddress,
+    target: Target,
     format: F,
     key: Option<Arc<KeyOf<T>>>,
-    create_shards: Option<u32>,
 }
 
 impl<T: Data, F: Encode<T>> LogSink<T, F> {
     pub(super) fn new(address: LogAddress, format: F) -> Self {
-        Self { address, format, key: None, create_shards: None }
+        Self { target: Target { address, create_shards: None }, format, key: None }
     }
 
     /// Sends all records of one partition key to one shard, where they keep their order.
@@ -55,40 +52,9 @@ impl<T: Data, F: Encode<T>> LogSink<T, F> {
     /// Otherwise a missing stream is an error.
     #[must_use]
     pub fn create_if_missing(mut self, shards: u32) -> Self {
-        self.create_shards = Some(shards);
+        self.target.create_shards = Some(shards);
         self
     }
-
-    /// A connection, and a first transactional writer: it fences earlier generations.
-    fn connect(&self, cx: &SinkContext, member: &str) -> Result<(Connection, TransactionalWriter)> {
-        let options = if self.create_shards.is_some() { Options::create() } else { Options::default() };
-        let log = pelton_streams::ShardLog::open(self.address.directory(), &options)?;
-        let stream = self.address.stream();
-        if let Some(shards) = self.create_shards {
-            let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
-            if !log.list_streams()?.iter().any(|known| known == stream) {
-                log.create_stream(stream, shards)?;
-            }
-        }
-        let writer = log.writer(stream)?;
-        let (family, member, generation) = (family(cx), member.to_owned(), cx.generation);
-        let connection = Connection { log, writer, family, member, generation };
-        match connection.transactional() {
-            Err(Error::Log(pelton_streams::Error::Fenced { current, .. })) => Err(Error::LaterGeneration {
-                address: self.address.clone(),
-                job: cx.job.clone(),
-                operator: cx.operator.clone(),
-                generation,
-                current,
-            }),
-            first => Ok((connection, first?)),
-        }
-    }
-}
-
-/// The writer family of a sink: its job and name.
-fn family(cx: &SinkContext) -> String {
-    format!("{}/{}", escaped(&cx.job, ':'), escaped(&cx.operator, ':'))
 }
 
 impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
@@ -98,16 +64,14 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
         Guarantee::ExactlyOnce
     }
 
-    fn writer(
-        &self,
-        cx: &SinkContext,
-        worker: usize,
-        _workers: usize,
-    ) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        let (connection, first) = self.connect(cx, &format!("worker-{worker}"))?;
-        let description = connection.log.describe_stream(self.address.stream()).map_err(Error::from)?;
+    fn writer(&self, cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
+        let (log, writer) = self.target.open_or_create()?;
+        let connection = Connection { target: self.target.clone(), log, writer, cx: cx.clone() };
+        let first = connection.transactional()?;
+        let stream = self.target.address.stream();
+        let description = connection.log.describe_stream(stream).map_err(Error::from)?;
         Ok(Box::new(Writer {
-            keys: Keys::new(self.key.clone(), &description, worker),
+            keys: Keys::new(self.key.clone(), &description, cx.worker),
             format: self.format.clone(),
             batch: first.batch(),
             begun: None,
@@ -120,28 +84,30 @@ impl<T: Data, F: Encode<T>> Sink for LogSink<T, F> {
     }
 
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        let (connection, writer) = self.connect(cx, "committer")?;
-        Ok(Some(Box::new(LogCommitter { writer, _log: connection.log })))
+        Ok(Some(Box::new(LogCommitter::new(self.target.clone(), cx.clone())?)))
     }
 
     fn describe(&self) -> String {
-        format!("shard log {}", self.address)
+        format!("shard log {}", self.target.address)
+    }
+
+    fn location(&self) -> Option<PathBuf> {
+        Some(self.target.address.location())
     }
 }
 
-/// What transactional writers are opened from. The log is held as long as they are: opened a second
-/// time, it would find its streams locked by itself.
+/// What transactional writers are opened from.
 struct Connection {
+    target: Target,
     log: pelton_streams::ShardLog,
     writer: StreamWriter,
-    family: String,
-    member: String,
-    generation: u64,
+    cx: WriterContext,
 }
 
 impl Connection {
     fn transactional(&self) -> Result<TransactionalWriter> {
-        Ok(self.writer.transactional(&self.family, &self.member, self.generation)?)
+        let WriterContext { sink, generation, worker, .. } = &self.cx;
+        self.target.transactional(&self.writer, sink, &format!("worker-{worker}"), *generation)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shards of a stream as splits.
 
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use pelton_dataflow::error::OpError;
@@ -114,6 +115,10 @@ impl<T: Data, F: Decode<T>> Source for LogSource<T, F> {
     fn describe(&self) -> String {
         let until = if self.is_bounded { ", until its end" } else { "" };
         format!("shard log {}, {}{until}", self.address, self.format.name())
+    }
+
+    fn locations(&self) -> Vec<PathBuf> {
+        vec![self.address.location()]
     }
 }
 

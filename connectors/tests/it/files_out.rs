@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pelton_connectors::Files;
-use pelton_dataflow::sink::{Guarantee, Sink, SinkContext};
+use pelton_dataflow::sink::{Guarantee, Sink, SinkContext, WriterContext};
 
 use crate::support::{Run, messages};
 
@@ -78,8 +78,8 @@ fn other_sinks_and_jobs_in_the_directory_are_left_alone() {
     let sink = Files::jsonl(dir.path());
     let mut first = run(&sink, "w0:a prepare");
     for (job, operator) in [("job", "out.2"), ("job.out", "x"), ("jo", "b")] {
-        let cx = SinkContext { job: job.to_owned(), operator: operator.to_owned(), generation: 9 };
-        sink.committer(&cx).unwrap().unwrap().recover(&[]).unwrap();
+        let cx = SinkContext { job: job.to_owned(), operator: operator.to_owned() };
+        sink.committer(&cx).unwrap().unwrap().recover(9, &[]).unwrap();
     }
     first.step("manifest").unwrap();
     first.step("commit").unwrap();
@@ -138,8 +138,8 @@ fn output_of_another_run_is_not_mixed_in() {
     let sink = Files::jsonl(dir.path());
     run(&sink, "w0:a prepare manifest commit");
     // A job that begins anew does not know of that checkpoint.
-    let cx = SinkContext { job: "job".to_owned(), operator: "out".to_owned(), generation: 1 };
-    let message = messages(sink.committer(&cx).unwrap().unwrap().recover(&[]));
+    let cx = SinkContext { job: "job".to_owned(), operator: "out".to_owned() };
+    let message = messages(sink.committer(&cx).unwrap().unwrap().recover(1, &[]));
     assert!(
         message.contains("job.out.e0000000000.w0000.g000001.jsonl is there already and is not of this run"),
         "{message}"
@@ -159,13 +159,16 @@ fn a_directory_that_takes_no_files_is_said_at_once() {
     let in_the_way = dir.path().join("file");
     fs::write(&in_the_way, "").unwrap();
     let sink = Files::jsonl::<String>(&in_the_way);
-    let cx = SinkContext { job: "job".to_owned(), operator: "out".to_owned(), generation: 1 };
-    let message = messages(sink.writer(&cx, 0, 1));
+    let cx = SinkContext { job: "job".to_owned(), operator: "out".to_owned() };
+    let writer = |cx: &SinkContext| {
+        messages(sink.writer(&WriterContext { sink: cx.clone(), generation: 1, worker: 0, workers: 1 }))
+    };
+    let message = writer(&cx);
     let expected =
         format!("the output directory {} cannot be written to; check its owner", in_the_way.display());
     assert!(message.starts_with(&expected), "{message}");
-    assert!(messages(sink.committer(&cx).unwrap().unwrap().recover(&[])).starts_with(&expected));
+    assert!(messages(sink.committer(&cx).unwrap().unwrap().recover(1, &[])).starts_with(&expected));
 
     let cx = SinkContext { job: "j".repeat(300), ..cx };
-    assert!(messages(sink.writer(&cx, 0, 1)).contains("are too long to name files by"));
+    assert!(writer(&cx).contains("are too long to name files by"));
 }

@@ -2,7 +2,7 @@
 
 use pelton_connectors::{LogAddress, ShardLog};
 use pelton_dataflow::record::Record;
-use pelton_dataflow::sink::{Committable, Guarantee, Sink, SinkContext};
+use pelton_dataflow::sink::{Committable, Guarantee, Sink, SinkContext, WriterContext};
 use pelton_dataflow::time::{Epoch, EventTime};
 
 use crate::support::{Run, messages, read_all, splits};
@@ -13,8 +13,12 @@ pub fn records_of(address: &LogAddress) -> Vec<String> {
     splits(&source).iter().flat_map(|split| read_all(&source, split).values).collect()
 }
 
-fn context(generation: u64) -> SinkContext {
-    SinkContext { job: "a job".to_owned(), operator: "out".to_owned(), generation }
+fn sink_context() -> SinkContext {
+    SinkContext { job: "a job".to_owned(), operator: "out".to_owned() }
+}
+
+fn context(generation: u64, worker: usize) -> WriterContext {
+    WriterContext { sink: sink_context(), generation, worker, workers: 2 }
 }
 
 #[test]
@@ -25,11 +29,12 @@ fn a_key_has_one_shard_and_keeps_its_order() {
         .create_if_missing(4)
         .partition_by(|(key, _)| key.clone());
     assert_eq!(sink.guarantee(), Guarantee::ExactlyOnce);
-    let mut writer = sink.writer(&context(1), 0, 1).unwrap();
+    let mut committer = sink.committer(&sink_context()).unwrap().unwrap();
+    committer.recover(1, &[]).unwrap();
+    let mut writer = sink.writer(&context(1, 0)).unwrap();
     let records = (0..100).map(|i| Record::new(EventTime(i), (format!("key-{}", i % 10), i as u64)));
     writer.write(records.collect()).unwrap();
     let bytes = writer.prepare(Epoch(0)).unwrap().unwrap()().unwrap().unwrap();
-    let mut committer = sink.committer(&context(1)).unwrap().unwrap();
     committer.commit(&[Committable { epoch: Epoch(0), worker: 0, bytes }]).unwrap();
 
     let source = ShardLog::json::<(String, u64)>(&address).until_end();
@@ -94,8 +99,9 @@ fn a_writer_of_an_earlier_generation_is_fenced() {
     let dir = tempfile::tempdir().unwrap();
     let address = LogAddress::new(dir.path(), "out");
     let sink = ShardLog::json_sink::<String>(&address).create_if_missing(2);
-    let mut zombie = sink.writer(&context(1), 0, 1).unwrap();
-    let mut old_committer = sink.committer(&context(1)).unwrap().unwrap();
+    let mut old_committer = sink.committer(&sink_context()).unwrap().unwrap();
+    old_committer.recover(1, &[]).unwrap();
+    let mut zombie = sink.writer(&context(1, 0)).unwrap();
     let records = vec![Record::new(EventTime(1), "a".to_owned())];
     zombie.write(records.clone()).unwrap();
     let listed = zombie.prepare(Epoch(0)).unwrap().unwrap()().unwrap().unwrap();
@@ -104,8 +110,8 @@ fn a_writer_of_an_earlier_generation_is_fenced() {
     let unlisted = zombie.prepare(Epoch(1)).unwrap().unwrap()().unwrap().unwrap();
     let unlisted = Committable { epoch: Epoch(1), worker: 0, bytes: unlisted };
 
-    let mut committer = sink.committer(&context(2)).unwrap().unwrap();
-    committer.recover(std::slice::from_ref(&listed)).unwrap();
+    let mut committer = sink.committer(&sink_context()).unwrap().unwrap();
+    committer.recover(2, std::slice::from_ref(&listed)).unwrap();
     assert_eq!(records_of(&address), ["a"]);
     zombie.write(records).unwrap();
     let message = messages(zombie.prepare(Epoch(2)).unwrap().unwrap()());
@@ -114,25 +120,40 @@ fn a_writer_of_an_earlier_generation_is_fenced() {
     assert!(messages(committer.commit(&[unlisted])).contains("was aborted and cannot be committed"));
     assert_eq!(records_of(&address), ["a"]);
     // One that comes late is told at once, and what may be the reason.
-    let message = messages(sink.writer(&context(1), 1, 2));
+    let message = messages(sink.writer(&context(1, 1)));
     assert!(
         message
             .contains("last written by generation 2 of sink `out` of job `a job`, and this is generation 1")
     );
-    assert!(messages(sink.committer(&context(1))).contains("resume from them, or write to another stream"));
+    let mut late = sink.committer(&sink_context()).unwrap().unwrap();
+    assert!(messages(late.recover(1, &[])).contains("resume from them, or write to another stream"));
+    // Not even the same number helps one that begins anew.
+    assert!(messages(late.recover(2, &[])).contains("was started without the job's checkpoints"));
+}
+
+#[test]
+fn a_committer_makes_nothing_before_it_takes_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("log");
+    let sink = ShardLog::raw_sink(&LogAddress::new(&place, "out")).create_if_missing(1);
+    let mut committer = sink.committer(&sink_context()).unwrap().unwrap();
+    assert!(!place.exists());
+    committer.recover(1, &[]).unwrap();
+    assert!(place.exists());
 }
 
 #[test]
 fn a_target_that_is_not_there_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let missing = ShardLog::raw_sink(&LogAddress::new(dir.path().join("missing"), "out"));
-    assert!(messages(missing.writer(&context(1), 0, 1)).contains("missing does not exist"));
+    assert!(messages(missing.writer(&context(1, 0))).contains("missing does not exist"));
 
     let address = LogAddress::new(dir.path(), "out");
-    drop(ShardLog::raw_sink(&address).create_if_missing(1).writer(&context(1), 0, 1).unwrap());
+    drop(ShardLog::raw_sink(&address).create_if_missing(1).writer(&context(1, 0)).unwrap());
     let other = ShardLog::raw_sink(&LogAddress::new(dir.path(), "other"));
-    assert!(messages(other.committer(&context(1))).contains("there is no stream `other`"));
-    let mut committer = ShardLog::raw_sink(&address).committer(&context(1)).unwrap().unwrap();
+    assert!(messages(other.committer(&sink_context())).contains("there is no stream `other`"));
+    let mut committer = ShardLog::raw_sink(&address).committer(&sink_context()).unwrap().unwrap();
+    committer.recover(2, &[]).unwrap();
     let wrong = Committable { epoch: Epoch(3), worker: 1, bytes: b"{}".to_vec() };
     let message = messages(committer.commit(&[wrong]));
     assert!(
@@ -140,5 +161,5 @@ fn a_target_that_is_not_there_is_said() {
         "{message}"
     );
     let bad_name = ShardLog::raw_sink(&LogAddress::new(dir.path(), "o u t")).create_if_missing(1);
-    assert!(messages(bad_name.writer(&context(1), 0, 1)).contains("`o u t` is not a valid stream name"));
+    assert!(messages(bad_name.writer(&context(1, 0))).contains("`o u t` is not a valid stream name"));
 }

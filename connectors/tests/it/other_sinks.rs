@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use pelton_connectors::{Collect, Discard, ForEachBatch, Stdout};
 use pelton_dataflow::record::Record;
-use pelton_dataflow::sink::{Committable, Guarantee, Sink, SinkContext};
+use pelton_dataflow::sink::{Committable, Guarantee, Sink, SinkContext, WriterContext};
 use pelton_dataflow::time::{Epoch, EventTime};
 
 use crate::support::{Run, messages};
 
-fn context() -> SinkContext {
-    SinkContext { job: "job".to_owned(), operator: "out".to_owned(), generation: 1 }
+fn context(worker: usize) -> WriterContext {
+    let sink = SinkContext { job: "job".to_owned(), operator: "out".to_owned() };
+    WriterContext { sink, generation: 1, worker, workers: 2 }
 }
 
 fn records<T: Clone>(values: &[T]) -> Vec<Record<T>> {
@@ -36,7 +37,7 @@ fn collected_records_show_as_written_and_as_committed() {
 #[test]
 fn a_wrong_committable_is_named() {
     let (sink, _handle) = Collect::<u64>::new();
-    let mut committer = sink.committer(&context()).unwrap().unwrap();
+    let mut committer = sink.committer(&context(0).sink).unwrap().unwrap();
     let wrong = Committable { epoch: Epoch(4), worker: 1, bytes: vec![1, 2] };
     let message = messages(committer.commit(&[wrong]));
     assert!(message.starts_with("the committable of epoch 4, worker 1 cannot be read"), "{message}");
@@ -68,9 +69,9 @@ fn lines_are_whole_and_flushed_when_prepared() {
     let console = Arc::new(Mutex::new(Console::default()));
     let sink = Stdout::to(console.clone());
     assert_eq!(sink.guarantee(), Guarantee::AtLeastOnce);
-    assert!(sink.committer(&context()).unwrap().is_none());
-    let mut one = sink.writer(&context(), 0, 2).unwrap();
-    let mut other = sink.writer(&context(), 1, 2).unwrap();
+    assert!(sink.committer(&context(0).sink).unwrap().is_none());
+    let mut one = sink.writer(&context(0)).unwrap();
+    let mut other = sink.writer(&context(1)).unwrap();
     one.write(records(&[(1, "a"), (2, "b")].map(|(n, text)| (n, text.to_owned())))).unwrap();
     other.write(records(&[(3, "line\nbreak".to_owned())])).unwrap();
     let flush = one.prepare(Epoch(1)).unwrap().unwrap();
@@ -84,7 +85,7 @@ fn lines_are_whole_and_flushed_when_prepared() {
 #[test]
 fn a_closed_console_is_an_error() {
     let console = Arc::new(Mutex::new(Console { is_closed: true, ..Console::default() }));
-    let mut writer = Stdout::to(console).writer(&context(), 0, 1).unwrap();
+    let mut writer = Stdout::to(console).writer(&context(0)).unwrap();
     let message = messages(writer.write(records(&[1])));
     assert!(message.starts_with("cannot write to standard output; has its reader gone away?: "), "{message}");
 }
@@ -96,22 +97,22 @@ fn a_function_sees_each_batch_and_may_fail() {
     let sink = ForEachBatch::new(move |batch: &[Record<u64>]| {
         sums.lock().unwrap().push(batch.iter().map(|record| record.value).sum::<u64>());
     });
-    let mut writer = sink.writer(&context(), 0, 1).unwrap();
+    let mut writer = sink.writer(&context(0)).unwrap();
     writer.write(given.clone()).unwrap();
     writer.write(given[1..].to_vec()).unwrap();
     assert!(writer.prepare(Epoch(1)).unwrap().is_none());
     assert_eq!(*seen.lock().unwrap(), [3, 2]);
 
     let refusing = ForEachBatch::<u64>::fallible(|batch| Err(format!("{} are too many", batch.len()).into()));
-    let mut writer = refusing.writer(&context(), 0, 1).unwrap();
+    let mut writer = refusing.writer(&context(0)).unwrap();
     assert_eq!(messages(writer.write(given)), "2 are too many");
 }
 
 #[test]
 fn nothing_comes_of_what_is_discarded() {
     let sink = Discard::new();
-    let mut writer = sink.writer(&context(), 0, 1).unwrap();
+    let mut writer = sink.writer(&context(0)).unwrap();
     writer.write(records(&["a".to_owned()])).unwrap();
     assert!(writer.prepare(Epoch(1)).unwrap().is_none());
-    assert!(sink.committer(&context()).unwrap().is_none());
+    assert!(sink.committer(&context(0).sink).unwrap().is_none());
 }

@@ -4,3 +4,4 @@
 #![expect(clippy::print_stdout, reason = "a random test prints its seed, so that it can be run again")]
 
 mod exactly_once;
+mod starts;

@@ -164,25 +164,29 @@ fn commit(committers: &mut Committers, parts: &[SinkPart]) -> Event {
     Event::Committed
 }
 
-/// Opens the committers of `graph` and has them settle what earlier generations left: everything
-/// in `listed` becomes visible, everything else of theirs is aborted.
-pub fn recover_sinks(
-    graph: &Graph,
-    job: &str,
-    generation: u64,
-    listed: &[SinkPart],
-) -> Result<Committers, JobError> {
+/// Opens the committers of `graph`. Nothing is changed by it.
+pub fn open_committers(graph: &Graph, job: &str) -> Result<Committers, JobError> {
     let mut committers = Committers::new();
     for (node, sink) in graph.sinks() {
-        let cx = SinkContext { job: job.to_owned(), operator: node.name.clone(), generation };
-        let Some(mut committer) = sink.committer(&cx).map_err(JobError::connector("sink", &node.name))?
-        else {
-            continue;
-        };
-        let of_sink = listed.iter().find(|part| part.sink == node.name);
-        let of_sink = of_sink.map_or(&[][..], |part| &part.committables);
-        committer.recover(of_sink).map_err(JobError::connector("sink", &node.name))?;
-        committers.insert(node.name.clone(), committer);
+        let cx = SinkContext { job: job.to_owned(), operator: node.name.clone() };
+        if let Some(committer) = sink.committer(&cx).map_err(JobError::connector("sink", &node.name))? {
+            committers.insert(node.name.clone(), committer);
+        }
     }
     Ok(committers)
+}
+
+/// Has them settle what earlier generations left: everything in `listed` becomes visible,
+/// everything else of theirs is aborted.
+pub fn recover_sinks(
+    committers: &mut Committers,
+    generation: u64,
+    listed: &[SinkPart],
+) -> Result<(), JobError> {
+    for (name, committer) in committers {
+        let of_sink = listed.iter().find(|part| part.sink == *name);
+        let of_sink = of_sink.map_or(&[][..], |part| &part.committables);
+        committer.recover(generation, of_sink).map_err(JobError::connector("sink", name))?;
+    }
+    Ok(())
 }

@@ -18,6 +18,28 @@ pub struct Enumerators {
     wanted: Sender<NodeId>,
 }
 
+/// The enumerators of a job's sources, opened and not yet asked.
+#[derive(Default)]
+pub struct Opened(BTreeMap<NodeId, Known>);
+
+impl Opened {
+    /// Opens those of `graph`. Nothing is changed by it.
+    pub fn of(graph: &Graph) -> Result<Self, JobError> {
+        let mut known = BTreeMap::new();
+        for (node, source) in graph.sources() {
+            let name = node.name.clone();
+            let enumerator = source.enumerator().map_err(JobError::connector("source", &name))?;
+            known.insert(node.id, Known { name, enumerator, has_answered: false });
+        }
+        Ok(Self(known))
+    }
+
+    /// The sources that may always find more to read.
+    pub fn endless(&self) -> impl Iterator<Item = &str> {
+        self.0.values().filter(|known| !known.enumerator.is_complete()).map(|known| known.name.as_str())
+    }
+}
+
 struct Known {
     name: String,
     enumerator: Box<dyn Enumerator>,
@@ -26,14 +48,9 @@ struct Known {
 }
 
 impl Enumerators {
-    /// Opens the enumerators of `graph`; their answers go to `events`.
-    pub fn start(graph: &Graph, events: Sender<Event>) -> Result<Self, JobError> {
-        let mut known = BTreeMap::new();
-        for (node, source) in graph.sources() {
-            let name = node.name.clone();
-            let enumerator = source.enumerator().map_err(JobError::connector("source", &name))?;
-            known.insert(node.id, Known { name, enumerator, has_answered: false });
-        }
+    /// Starts the thread; answers go to `events`.
+    pub fn start(opened: Opened, events: Sender<Event>) -> Result<Self, JobError> {
+        let known = opened.0;
         let (wanted, wishes) = channel();
         let name = "pelton-enumerators".to_owned();
         let thread = std::thread::Builder::new().name(name.clone());

@@ -118,7 +118,7 @@ impl<'a> Running<'a> {
         events: Sender<Event>,
         coordinator: Coordinator,
     ) -> Result<Self, JobError> {
-        let enumerators = Enumerators::start(&job.graph, events.clone())?;
+        let enumerators = Enumerators::start(std::mem::take(&mut start.enumerators), events.clone())?;
         let committers = std::mem::take(&mut start.committers);
         let latencies = transactional(&job.graph, |name| committers.contains_key(name));
         let writers = job.graph.sinks().count() * job.settings.workers;

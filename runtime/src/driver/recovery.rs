@@ -1,5 +1,8 @@
-//! Recovery: takes a job over, reads its newest checkpoint, and has the sinks settle what earlier
-//! generations left, before anything new is opened.
+//! Recovery: opens sources and sinks, takes the job over from its newest checkpoint, and has the
+//! sinks settle what earlier generations left, before anything new is written.
+//!
+//! Everything that can be refused is refused before the takeover, which ends the generation that
+//! may be running: a start that cannot succeed leaves that one alone, and makes nothing.
 
 use std::collections::HashMap;
 
@@ -14,7 +17,8 @@ use pelton_state::schema;
 use tracing::{debug, info, warn};
 
 use super::JobContext;
-use super::checkpoints::{Committers, recover_sinks};
+use super::checkpoints::{Committers, open_committers, recover_sinks};
+use super::enumerators::Opened;
 use crate::error::JobError;
 
 /// What a generation begins with.
@@ -35,13 +39,22 @@ pub struct Start {
     pub sources: Vec<SourcePart>,
     /// The committers, with everything of earlier generations settled.
     pub committers: Committers,
+    /// The enumerators of the sources.
+    pub enumerators: Opened,
     /// Whether the checkpoint holds the end of all input.
     pub is_over: bool,
 }
 
 /// Takes `job` over and reads where it was.
 pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
-    let begun = ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms())?;
+    let enumerators = Opened::of(&job.graph)?;
+    let mut committers = open_committers(&job.graph, &job.id)?;
+    let begun =
+        ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms(), |sequence, manifest| {
+            check(job, sequence, manifest)?;
+            check_states(job, sequence, manifest)?;
+            check_end(&enumerators, sequence, manifest)
+        })?;
     let Begun { log, base, .. } = begun;
     let generation = log.generation();
     let mut names = NameTable::default();
@@ -53,13 +66,12 @@ pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
         restored: HashMap::new(),
         sources: Vec::new(),
         committers: Committers::new(),
+        enumerators,
         is_over: false,
         log,
     };
     let mut listed = Vec::new();
     if let Some((sequence, manifest)) = base {
-        check(job, sequence, &manifest)?;
-        check_states(job, sequence, &manifest)?;
         info!(job = job.id, generation, sequence, epoch = manifest.epoch.0, "restoring a checkpoint");
         start.first_epoch = manifest.epoch.next();
         start.restored = restored(&manifest);
@@ -73,7 +85,8 @@ pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
     }
     names.declare(declared(job))?;
     start.names = names;
-    start.committers = recover_sinks(&job.graph, &job.id, generation, &listed)?;
+    recover_sinks(&mut committers, generation, &listed)?;
+    start.committers = committers;
     Ok(start)
 }
 
@@ -175,6 +188,17 @@ fn check_connectors(job: &JobContext, sequence: u64, manifest: &Manifest) -> Res
         sequence,
         format!(
             "it holds {orphans}, which this graph does not have: give the operator its old name, or allow the drop (--allow-dropped-state)"
+        ),
+    )
+}
+
+/// Refuses to go on after the end of all input, when every window has fired and time stands still.
+fn check_end(enumerators: &Opened, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+    let Some(source) = enumerators.endless().next().filter(|_| manifest.is_final) else { return Ok(()) };
+    incompatible(
+        sequence,
+        format!(
+            "it holds the end of all input, when the last windows fired, and source `{source}` has no end now: start from a checkpoint before it (--from), or anew with another checkpoint directory"
         ),
     )
 }

@@ -18,7 +18,7 @@ use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::files::Backend;
 use tempfile::TempDir;
 
-use super::small::{Bomb, Gate, Numbers, TOTAL, Table, Unbuildable, all_numbers, graph, splits};
+use super::small::{Bomb, Endless, Gate, Numbers, TOTAL, Table, Unbuildable, all_numbers, graph, splits};
 
 /// A place for a job to live in across its starts.
 pub struct Home {
@@ -93,7 +93,7 @@ fn bounded_input_ends_with_a_final_checkpoint_and_its_commit() {
         assert_eq!(sink.committed.unwrap().count, sink.records_in, "each was visible after some time");
 
         let again = home.run(graph(numbers(), Vec::new(), &table), workers).unwrap();
-        assert_eq!(again.end, End::Completed, "there is nothing left to do");
+        assert_eq!(again.end, End::CompletedBefore, "there is nothing left to do");
         check_everything_once(&table, 3, 10_000);
     }
 }
@@ -315,6 +315,46 @@ fn a_job_that_is_taken_over_stops_for_good() {
     gate.set(u64::MAX);
     assert_eq!(successor.wait().unwrap().end, End::Completed);
     check_everything_once(&table, 2, 3_000);
+}
+
+#[test]
+fn a_start_that_cannot_succeed_leaves_the_running_job_alone() {
+    let (home, table, gate) = (Home::new(), Table::new(), Gate::at(1_000));
+    let numbers = || Numbers { splits: splits(2, 3_000), gate: gate.clone() };
+    let running = home.start(graph(numbers(), Vec::new(), &table), home.settings(2));
+    table.wait_until_visible(2_000);
+
+    let elsewhere = JobSettings { state_dir: home.directory.path().join("elsewhere"), ..home.settings(1) };
+    let error =
+        |settings| home.start(graph(numbers(), Vec::new(), &table), settings).wait().unwrap_err().to_string();
+    let other_groups = JobSettings { key_groups: 64, ..elsewhere.clone() };
+    let message = error(other_groups);
+    assert!(message.contains("it has 128 key groups"), "{message}");
+    let no_such = JobSettings { from_checkpoint: Some(9_999_999), ..elsewhere.clone() };
+    let message = error(no_such);
+    assert!(message.contains("there is no checkpoint 9999999"), "{message}");
+    table.lock_out(true);
+    let message = error(elsewhere);
+    assert!(message.contains("is locked by another process"), "{message}");
+    table.lock_out(false);
+
+    gate.set(u64::MAX);
+    let report = running.wait().unwrap();
+    assert_eq!((report.end, report.status.restarts), (End::Completed, 0));
+    check_everything_once(&table, 2, 3_000);
+}
+
+#[test]
+fn after_the_end_of_all_input_a_job_does_nothing_or_is_refused() {
+    let (home, table) = (Home::new(), Table::new());
+    let numbers = || Numbers { splits: splits(2, 100), gate: Gate::open() };
+    assert_eq!(home.run(graph(numbers(), Vec::new(), &table), 2).unwrap().end, End::Completed);
+    assert_eq!(home.run(graph(numbers(), Vec::new(), &table), 2).unwrap().end, End::CompletedBefore);
+    let endless = graph(Endless(numbers()), Vec::new(), &table);
+    let message = home.run(endless, 2).unwrap_err().to_string();
+    assert!(message.contains("it holds the end of all input"), "{message}");
+    assert!(message.contains("source `numbers` has no end now") && message.contains("--from"), "{message}");
+    check_everything_once(&table, 2, 100);
 }
 
 #[test]

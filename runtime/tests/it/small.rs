@@ -26,6 +26,33 @@ pub struct Numbers {
     pub gate: Arc<Gate>,
 }
 
+/// The same of a source that may find more at any time.
+pub struct Endless(pub Numbers);
+
+struct NeverComplete(FixedSplits);
+
+impl Enumerator for NeverComplete {
+    fn discover(&mut self) -> Result<Vec<SplitInfo>, OpError> {
+        self.0.discover()
+    }
+    fn is_complete(&self) -> bool {
+        false
+    }
+}
+
+impl SourceNode for Endless {
+    fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
+        let splits = self.0.splits.iter().map(|(info, _)| info.clone()).collect();
+        Ok(Box::new(NeverComplete(FixedSplits(splits))))
+    }
+    fn operator(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
+        self.0.operator(cx)
+    }
+    fn describe(&self) -> String {
+        "endless numbers".into()
+    }
+}
+
 /// Holds every split at a number of records.
 pub struct Gate {
     open_until: AtomicU64,
@@ -230,6 +257,7 @@ struct TableState {
     /// How many commits fail from now on.
     commits_to_fail: u32,
     holds_commits: bool,
+    is_locked: bool,
 }
 
 impl Table {
@@ -265,6 +293,10 @@ impl Table {
     pub fn hold_commits(&self, hold: bool) {
         self.lock().holds_commits = hold;
         self.changed.notify_all();
+    }
+    /// Whether the table can be opened by a job.
+    pub fn lock_out(&self, is_locked: bool) {
+        self.lock().is_locked = is_locked;
     }
     pub fn fail_commits(&self, count: u32) {
         self.lock().commits_to_fail = count;
@@ -327,7 +359,10 @@ fn decode(committable: &Committable) -> Id {
 
 impl SinkNode for ToTable {
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
-        Ok(Some(Box::new(TableCommitter { table: self.0.clone(), generation: cx.generation })))
+        if self.0.lock().is_locked {
+            return Err(format!("the table of `{}` is locked by another process", cx.operator).into());
+        }
+        Ok(Some(Box::new(TableCommitter(self.0.clone()))))
     }
     fn guarantee(&self) -> Guarantee {
         Guarantee::ExactlyOnce
@@ -337,21 +372,17 @@ impl SinkNode for ToTable {
     }
 }
 
-struct TableCommitter {
-    table: Arc<Table>,
-    generation: u64,
-}
+struct TableCommitter(Arc<Table>);
 
 impl Committer for TableCommitter {
-    fn recover(&mut self, listed: &[Committable]) -> Result<(), OpError> {
+    fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let keep: BTreeSet<Id> = listed.iter().map(decode).collect();
-        let generation = self.generation;
-        self.table.lock().prepared.retain(|id, _| id.0 >= generation || keep.contains(id));
+        self.0.lock().prepared.retain(|id, _| id.0 >= generation || keep.contains(id));
         self.commit(listed)
     }
     fn commit(&mut self, committables: &[Committable]) -> Result<(), OpError> {
-        let state = self.table.lock();
-        let mut state = self.table.changed.wait_while(state, |state| state.holds_commits).unwrap();
+        let state = self.0.lock();
+        let mut state = self.0.changed.wait_while(state, |state| state.holds_commits).unwrap();
         if state.commits_to_fail > 0 {
             state.commits_to_fail -= 1;
             return Err("the table is away".into());
@@ -363,7 +394,7 @@ impl Committer for TableCommitter {
                 assert!(state.visible.iter().any(|(known, _)| *known == id), "{id:?} was never prepared");
             }
         }
-        self.table.changed.notify_all();
+        self.0.changed.notify_all();
         Ok(())
     }
 }
@@ -397,7 +428,11 @@ impl Partitioner for ByValue {
 }
 
 /// source -> [operators] -> exchange -> counter -> sink.
-pub fn graph(numbers: Numbers, operators: Vec<Arc<dyn OperatorFactory>>, table: &Arc<Table>) -> Graph {
+pub fn graph(
+    numbers: impl SourceNode + 'static,
+    operators: Vec<Arc<dyn OperatorFactory>>,
+    table: &Arc<Table>,
+) -> Graph {
     let mut builder = GraphBuilder::new();
     let mut last = add(&mut builder, Some("numbers"), "source", None, Role::Source(Arc::new(numbers)));
     for operator in operators {

@@ -98,21 +98,27 @@ pub fn path_of(sequence: u64) -> String {
 }
 
 impl ManifestLog {
-    /// Begins the next generation of `job`, which ends all others.
+    /// Begins the next generation of `job`, which ends all others, once `accept` has found nothing
+    /// wrong with the checkpoint that it would start from: a job that cannot use it leaves the one
+    /// that runs alone.
     ///
     /// # Errors
     /// The store fails, holds another job's checkpoints or those of a newer format, or the
-    /// checkpoint asked for is missing or damaged.
-    pub fn take_over(
+    /// checkpoint asked for is missing or damaged; what `accept` says.
+    pub fn take_over<E: From<StateError>>(
         store: &CheckpointStore,
         job: &str,
         from: &StartFrom,
         at_ms: i64,
-    ) -> Result<Begun, StateError> {
+        accept: impl Fn(u64, &Manifest) -> Result<(), E>,
+    ) -> Result<Begun, E> {
         for _ in 0..TAKEOVER_ATTEMPTS {
             let found = entries(store)?;
             refuse_foreign(store, job, &found)?;
             let (base, skipped) = base_of(store, from, &found)?;
+            if let Some((sequence, manifest)) = &base {
+                accept(*sequence, manifest)?;
+            }
             let next = found.last().map_or(1, |last| last.sequence + 1);
             let takeover = Takeover {
                 job: job.to_owned(),
@@ -133,7 +139,7 @@ impl ManifestLog {
                 return Ok(Begun { log, base, skipped });
             }
         }
-        Err(StateError::Contended { location: store.full(DIRECTORY) })
+        Err(StateError::Contended { location: store.full(DIRECTORY) }.into())
     }
 
     /// The generation that writes here.

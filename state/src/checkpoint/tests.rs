@@ -23,7 +23,11 @@ fn memory() -> CheckpointStore {
 }
 
 fn begin(store: &CheckpointStore) -> log::Begun {
-    ManifestLog::take_over(store, "job", &StartFrom::Newest, 0).unwrap()
+    take_over(store, "job", &StartFrom::Newest).unwrap()
+}
+
+fn take_over(store: &CheckpointStore, job: &str, from: &StartFrom) -> Result<log::Begun, StateError> {
+    ManifestLog::take_over(store, job, from, 0, |_, _| Ok(()))
 }
 
 /// A manifest of `generation` at `epoch` with the data files `files`.
@@ -286,10 +290,10 @@ fn a_branch_that_was_left_stays_left() {
         first.append(&manifest(1, epoch, &[])).unwrap();
     }
     let from = StartFrom::Checkpoint(2);
-    assert_eq!(ManifestLog::take_over(&store, "job", &from, 0).unwrap().base.unwrap().1.epoch, Epoch(1));
+    assert_eq!(take_over(&store, "job", &from).unwrap().base.unwrap().1.epoch, Epoch(1));
     assert_eq!(begin(&store).base.unwrap().0, 2, "not 4, the newest, which lies on the branch left");
 
-    let unknown = ManifestLog::take_over(&store, "job", &StartFrom::Checkpoint(9), 0).unwrap_err();
+    let unknown = take_over(&store, "job", &StartFrom::Checkpoint(9)).unwrap_err();
     assert!(unknown.to_string().contains("there is no checkpoint 9"), "{unknown}");
     assert!(unknown.to_string().contains("2, 3, 4"), "{unknown}");
 }
@@ -298,7 +302,7 @@ fn a_branch_that_was_left_stays_left() {
 fn checkpoints_of_another_job_are_refused() {
     let store = memory();
     begin(&store);
-    let message = ManifestLog::take_over(&store, "other", &StartFrom::Newest, 0).unwrap_err().to_string();
+    let message = take_over(&store, "other", &StartFrom::Newest).unwrap_err().to_string();
     assert!(message.contains("those of job `job`, this is job `other`"), "{message}");
 }
 

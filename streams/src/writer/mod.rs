@@ -205,6 +205,12 @@ impl StreamWriter {
         self.submit(batch)?.wait()
     }
 
+    /// The newest generation that has opened the writer family `family`, 0 if none ever has.
+    #[must_use]
+    pub fn newest_generation(&self, family: &str) -> u64 {
+        self.core.fences.of(family).load(Ordering::SeqCst)
+    }
+
     /// A transactional writer for one member of a writer family, for instance `worker-3` of
     /// `fraud/alerts`. Opening durably fences every older generation of the family; members of the same
     /// generation live side by side.

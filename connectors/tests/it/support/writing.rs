@@ -3,7 +3,7 @@
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::Record;
-use pelton_dataflow::sink::{Committable, Committer, Sink, SinkContext, SinkWriter};
+use pelton_dataflow::sink::{Committable, Committer, Sink, SinkContext, SinkWriter, WriterContext};
 use pelton_dataflow::time::{Epoch, EventTime};
 
 /// A job with one sink, as far as the sink can tell.
@@ -39,7 +39,7 @@ impl<'a> Run<'a> {
     }
 
     pub fn context(&self) -> SinkContext {
-        SinkContext { job: "job".to_owned(), operator: "out".to_owned(), generation: self.generation }
+        SinkContext { job: "job".to_owned(), operator: "out".to_owned() }
     }
 
     /// Forgets all but the manifest and takes over in the next generation.
@@ -51,10 +51,12 @@ impl<'a> Run<'a> {
         self.generation += 1;
         let cx = self.context();
         let mut committer = self.sink.committer(&cx)?.expect("the sink is transactional");
-        committer.recover(&self.listed)?;
+        committer.recover(self.generation, &self.listed)?;
         self.committer = Some(committer);
         for worker in 0..workers {
-            self.writers.push(self.sink.writer(&cx, worker, workers)?);
+            let (sink, generation) = (cx.clone(), self.generation);
+            let cx = WriterContext { sink, generation, worker, workers };
+            self.writers.push(self.sink.writer(&cx)?);
         }
         Ok(())
     }

@@ -1,0 +1,105 @@
+//! The stream that a sink writes to: opening it, and creating it where that is asked for.
+
+use std::sync::{Mutex, PoisonError};
+
+use pelton_dataflow::sink::SinkContext;
+use pelton_streams::{Options, ShardLog, StreamWriter, TransactionalWriter};
+
+use super::address::LogAddress;
+use crate::error::{Error, Result};
+use crate::names::escaped;
+
+/// Streams are created by one thread at a time: the log refuses a second one instead of waiting.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// The writer family of a sink: its job and name.
+fn family(cx: &SinkContext) -> String {
+    format!("{}/{}", escaped(&cx.job, ':'), escaped(&cx.operator, ':'))
+}
+
+/// Where a sink writes.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub address: LogAddress,
+    /// With how many shards the stream is created if it is missing; else that is an error.
+    pub create_shards: Option<u32>,
+}
+
+/// An open stream. The log is held as long as its writers are: opened a second time, it would find
+/// its streams locked by itself.
+pub(super) type Open = (ShardLog, StreamWriter);
+
+impl Target {
+    /// Opens the stream, which this process then has the lock of; `None` if it is yet to be created.
+    pub fn open(&self) -> Result<Option<Open>> {
+        use pelton_streams::Error::{DirectoryMissing, NotALog, UnknownStream};
+        let open = || {
+            let log = ShardLog::open(self.address.directory(), &Options::default())?;
+            let writer = log.writer(self.address.stream())?;
+            Ok((log, writer))
+        };
+        match open() {
+            Ok(open) => Ok(Some(open)),
+            Err(DirectoryMissing { .. } | NotALog { .. } | UnknownStream { .. })
+                if self.create_shards.is_some() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Error::Log(error)),
+        }
+    }
+
+    /// Opens the stream, and creates it and its log before if that is asked for.
+    pub fn open_or_create(&self) -> Result<Open> {
+        let stream = self.address.stream();
+        let Some(shards) = self.create_shards else {
+            let log = ShardLog::open(self.address.directory(), &Options::default())?;
+            let writer = log.writer(stream)?;
+            return Ok((log, writer));
+        };
+        let log = ShardLog::open(self.address.directory(), &Options::create())?;
+        let creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !log.list_streams()?.iter().any(|known| known == stream) {
+            log.create_stream(stream, shards)?;
+        }
+        drop(creating);
+        let writer = log.writer(stream)?;
+        Ok((log, writer))
+    }
+
+    /// The first writer of `generation`, which fences all others: whoever wrote as this generation or
+    /// a later one is not this run.
+    pub fn take_over(
+        &self,
+        writer: &StreamWriter,
+        cx: &SinkContext,
+        generation: u64,
+    ) -> Result<TransactionalWriter> {
+        let current = writer.newest_generation(&family(cx));
+        if current >= generation {
+            return Err(self.later_generation(cx, generation, current));
+        }
+        self.transactional(writer, cx, "committer", generation)
+    }
+
+    /// A writer of transactions, which fences those of earlier generations.
+    pub fn transactional(
+        &self,
+        writer: &StreamWriter,
+        cx: &SinkContext,
+        member: &str,
+        generation: u64,
+    ) -> Result<TransactionalWriter> {
+        match writer.transactional(&family(cx), member, generation) {
+            Err(pelton_streams::Error::Fenced { current, .. }) => {
+                Err(self.later_generation(cx, generation, current))
+            }
+            writer => Ok(writer?),
+        }
+    }
+
+    fn later_generation(&self, cx: &SinkContext, generation: u64, current: u64) -> Error {
+        let (job, operator) = (cx.job.clone(), cx.operator.clone());
+        Error::LaterGeneration { address: self.address.clone(), job, operator, generation, current }
+    }
+}
