@@ -17,6 +17,9 @@ pub(crate) fn line(status: &JobStatus, now_ms: i64) -> String {
     if status.restarts > 0 {
         parts.push(units::plural(status.restarts.into(), "restart"));
     }
+    parts.extend(status.stuck.first().map(|call| {
+        format!("STUCK in {} on worker {} for {}", call.operator, call.worker, units::millis(call.for_ms))
+    }));
     let sinks = status.operators.iter().filter(|operator| operator.is_sink);
     parts.extend(sinks.map(|sink| format!("{} {}", sink.name, units::count(sink.records_in))));
     parts.extend(watermark(status, now_ms));
@@ -76,6 +79,7 @@ mod tests {
     use pelton_runtime::coordinator::CheckpointTaken;
 
     use super::*;
+    use pelton_runtime::status::StuckCall;
 
     fn operator(name: &str, is_source: bool, records: u64) -> OperatorStatus {
         OperatorStatus {
@@ -108,6 +112,7 @@ mod tests {
             checkpoints_completed: 0,
             checkpoints_abandoned: 0,
             last_checkpoint: None,
+            stuck: Vec::new(),
             last_failure: None,
         }
     }
@@ -142,6 +147,15 @@ mod tests {
         status.operators[0].watermark_ms = Some(0);
         let line = line(&status, 1_769_860_800_000);
         assert!(line.ends_with("| watermark 1970-01-01 00:00:00"), "{line}");
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_shown_early_in_the_line() {
+        let mut status = status();
+        let call = StuckCall { operator: "rules".to_owned(), worker: 1, for_ms: 12_000, since_ns: 0 };
+        status.stuck.push(call);
+        let line = line(&status, 0);
+        assert!(line.contains("in | STUCK in rules on worker 1 for 12.00 s | alerts"), "{line}");
     }
 
     #[test]

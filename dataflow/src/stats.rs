@@ -32,6 +32,9 @@ pub struct OperatorStats {
     pub busy_ns: AtomicU64,
     /// Time spent waiting for credit downstream, in nanoseconds.
     pub backpressured_ns: AtomicU64,
+    /// When the call of the operator that is under way began, in monotonic nanoseconds; 0 between
+    /// calls.
+    called_ns: AtomicU64,
     /// Time from a record's read to its arrival here, in microseconds; kept by sinks.
     pub latency_us: Option<Mutex<Histogram<u64>>>,
 }
@@ -50,6 +53,7 @@ impl OperatorStats {
             watermark_ms: AtomicI64::new(EventTime::MIN.0),
             busy_ns: AtomicU64::new(0),
             backpressured_ns: AtomicU64::new(0),
+            called_ns: AtomicU64::new(0),
             latency_us: keeps_latency
                 .then(|| Mutex::new(Histogram::new(3).expect("three significant digits are in range"))),
         }
@@ -61,6 +65,21 @@ impl OperatorStats {
         if let Some(records) = self.port_records.get(port) {
             records.fetch_add(count as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Runs `call` of the operator, noting that it is under way since `now_ns`, so that one which
+    /// does not return can be named.
+    pub fn calling<R>(&self, now_ns: u64, call: impl FnOnce() -> R) -> R {
+        self.called_ns.store(now_ns, Ordering::Relaxed);
+        let result = call();
+        self.called_ns.store(0, Ordering::Relaxed);
+        result
+    }
+
+    /// When the call that is under way began, in monotonic nanoseconds, if there is one.
+    #[must_use]
+    pub fn called_since_ns(&self) -> Option<u64> {
+        Some(self.called_ns.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
     /// Notes that `count` records arrived `latency_us` microseconds after they were read.

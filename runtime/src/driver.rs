@@ -3,7 +3,7 @@
 //! In reading order: [`recovery`] takes a job over and reads where it was; [`generation`] runs the
 //! coordinator's actions until they end; [`worker`] is a worker's thread, [`reporter`] its way to
 //! the coordinator, [`prepare`] where the prepares of sinks run; [`enumerators`] and
-//! [`checkpoints`] are threads for what may block; [`outfit`] is what a worker gets, its state store
+//! [`checkpoints`] are threads for what may block, [`watchdog`] tells of what does not return; [`outfit`] is what a worker gets, its state store
 //! among it.
 
 use std::path::PathBuf;
@@ -31,6 +31,7 @@ mod outfit;
 mod prepare;
 mod recovery;
 mod reporter;
+mod watchdog;
 mod worker;
 
 /// What every generation of a job is run with.

@@ -61,7 +61,7 @@ impl Job {
         let store = CheckpointStore::open(&spec.settings.checkpoint_dir)?;
         let metrics = Metrics::start(&spec.id, spec.settings.metrics_address)?;
         let graph = Arc::new(spec.graph);
-        let board = Arc::new(StatusBoard::new(&spec.id, graph.clone()));
+        let board = Arc::new(StatusBoard::new(&spec.id, graph.clone(), spec.settings.stuck_after_ms));
         let wishes = Arc::new(Wishes::default());
         let context = JobContext {
             id: spec.id,

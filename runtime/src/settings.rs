@@ -56,6 +56,9 @@ pub struct JobSettings {
     pub from_checkpoint: Option<u64>,
     /// Whether state in the checkpoint that no operator claims may be dropped.
     pub allow_dropped_state: bool,
+    /// How long a call of an operator, source or sink may take before the job says that it is
+    /// stuck there, in milliseconds. It goes on waiting.
+    pub stuck_after_ms: u64,
     /// Limits of batches, channels and watermarks.
     pub engine: Settings,
 }
@@ -78,6 +81,7 @@ impl Default for JobSettings {
             metrics_address: None,
             from_checkpoint: None,
             allow_dropped_state: false,
+            stuck_after_ms: 10_000,
             engine: Settings::default(),
         }
     }
@@ -117,6 +121,7 @@ impl JobSettings {
                 self.discovery_interval_ms > 0,
                 "`discovery_interval_ms` is 0: give the time between look-ups of splits",
             ),
+            (self.stuck_after_ms > 0, "`stuck_after_ms` is 0: give the longest time a call may take"),
             (engine.batch_records > 0, "`engine.batch_records` is 0: a batch holds at least one record"),
             (engine.channel_batches > 0, "`engine.channel_batches` is 0: nothing could be sent"),
             (!self.checkpoint_dir.is_empty(), "`checkpoint_dir` is empty: give a directory"),

@@ -56,6 +56,41 @@ pub struct JobStatus {
     pub last_checkpoint: Option<CheckpointTaken>,
     /// What ended the last generation, if a failure did.
     pub last_failure: Option<String>,
+    /// Calls of operators that have not returned for longer than the settings allow.
+    pub stuck: Vec<StuckCall>,
+}
+
+/// A call of user code that has not returned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StuckCall {
+    /// The operator, source or sink that was called.
+    pub operator: String,
+    /// The worker that stands still by it.
+    pub worker: usize,
+    /// How long it has taken so far, in milliseconds.
+    pub for_ms: u64,
+    /// When it began, by the monotonic clock.
+    #[serde(skip)]
+    pub since_ns: u64,
+}
+
+impl StuckCall {
+    /// Whether both are the same call, seen at different times.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.since_ns, self.worker) == (other.since_ns, other.worker)
+    }
+}
+
+/// The calls that are under way at `now_ns` since `stuck_after_ms` or longer.
+pub(crate) fn stuck_calls(stats: &StatsRegistry, stuck_after_ms: u64, now_ns: u64) -> Vec<StuckCall> {
+    let all = stats.all();
+    let calls = all.iter().filter_map(|stats| {
+        let since_ns = stats.called_since_ns()?;
+        let for_ms = now_ns.saturating_sub(since_ns) / 1_000_000;
+        let (operator, worker) = (stats.name.clone(), stats.worker);
+        (for_ms >= stuck_after_ms).then_some(StuckCall { operator, worker, for_ms, since_ns })
+    });
+    calls.collect()
 }
 
 /// An operator, over all workers.
@@ -129,6 +164,7 @@ impl LatencySummary {
 pub(crate) struct StatusBoard {
     job: String,
     graph: Arc<Graph>,
+    stuck_after_ms: u64,
     noted: Mutex<Noted>,
     rates: Mutex<Rates>,
 }
@@ -157,7 +193,7 @@ struct Rates {
 }
 
 impl StatusBoard {
-    pub fn new(job: &str, graph: Arc<Graph>) -> Self {
+    pub fn new(job: &str, graph: Arc<Graph>, stuck_after_ms: u64) -> Self {
         let noted = Noted {
             phase: Phase::Starting,
             generation: 0,
@@ -170,7 +206,8 @@ impl StatusBoard {
             last_failure: None,
             committed: BTreeMap::new(),
         };
-        Self { job: job.to_owned(), graph, noted: Mutex::new(noted), rates: Mutex::default() }
+        let (job, noted) = (job.to_owned(), Mutex::new(noted));
+        Self { job, graph, stuck_after_ms, noted, rates: Mutex::default() }
     }
 
     pub fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -212,6 +249,7 @@ impl StatusBoard {
             checkpoints_abandoned: noted.checkpoints_abandoned,
             last_checkpoint: noted.last_checkpoint.clone(),
             last_failure: noted.last_failure.clone(),
+            stuck: stuck_calls(&noted.stats, self.stuck_after_ms, monotonic_ns()),
         };
         drop(noted);
         self.with_rates(status)

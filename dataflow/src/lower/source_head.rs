@@ -1,10 +1,9 @@
 //! The head of a stage that reads splits: polls, publishes watermarks, ends epochs.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::stage::Core;
-use super::tree::{Turn, panic_message};
+use super::tree::{Turn, guarded, panic_message};
 use crate::clock::monotonic_ns;
 use crate::error::{Cause, Failure, OpError, Place};
 use crate::graph::NodeId;
@@ -49,7 +48,7 @@ impl SourceHead {
             let barrier = self.target > core.epoch;
             let turn = core.work(deadline_ns, barrier)?;
             if barrier && core.can_end_epoch() {
-                let splits = self.call(core.env.worker, |source| Ok(source.snapshot()))?;
+                let splits = self.call(core, |source, _| Ok(source.snapshot()))?;
                 core.end_epoch(Some((self.node, splits)), 0)?;
                 continue;
             }
@@ -82,8 +81,9 @@ impl SourceHead {
     }
 
     /// Looks at the coordinator's wishes, if there are new ones.
-    fn read_control(&mut self, core: &Core) -> Result<(), Failure> {
-        let control = &core.env.control;
+    fn read_control(&mut self, core: &mut Core) -> Result<(), Failure> {
+        let env = core.env.clone();
+        let control = &env.control;
         let version = control.version();
         if self.seen == Some(version) {
             return Ok(());
@@ -93,8 +93,8 @@ impl SourceHead {
             self.has_ended = true;
             self.published_ns = None;
         }
-        for split in control.take_assigned(self.node, core.env.worker) {
-            self.call(core.env.worker, |source| source.assign(split))?;
+        for split in control.take_assigned(self.node, env.worker) {
+            self.call(core, |source, _| source.assign(split))?;
         }
         self.target = control.epoch();
         Ok(())
@@ -102,11 +102,10 @@ impl SourceHead {
 
     fn poll(&mut self, core: &mut Core) -> Result<Polled, Failure> {
         let max_records = core.env.settings.batch_records;
-        let out = core.tree.root_outputs();
-        let polled = self.call(core.env.worker, |source| source.poll(max_records, out))?;
+        let polled = self.call(core, |source, core| source.poll(max_records, core.tree.root_outputs()))?;
         self.has_news |= polled == Polled::Ready || core.tree.root_outputs().is_full();
         core.tree.route_root();
-        for split in self.call(core.env.worker, |source| Ok(source.take_finished()))? {
+        for split in self.call(core, |source, _| Ok(source.take_finished()))? {
             core.env.reporter.split_finished(self.node, core.env.worker, split, core.epoch);
         }
         Ok(polled)
@@ -149,7 +148,7 @@ impl SourceHead {
             SourceTime::Active(EventTime::END)
         } else {
             let now_us = core.env.clock.now_us();
-            self.call(core.env.worker, |source| Ok(source.event_time(now_us)))?
+            self.call(core, |source, _| Ok(source.event_time(now_us)))?
         };
         let watermark = core.env.board.say(self.node, core.env.worker, time);
         Ok(watermark.is_some_and(|watermark| core.begin_watermark(watermark)))
@@ -158,10 +157,12 @@ impl SourceHead {
     /// Calls the source, so that what it returns or panics with names it.
     fn call<R>(
         &mut self,
-        worker: usize,
-        call: impl FnOnce(&mut dyn SourceOperator) -> Result<R, OpError>,
+        core: &mut Core,
+        call: impl FnOnce(&mut dyn SourceOperator, &mut Core) -> Result<R, OpError>,
     ) -> Result<R, Failure> {
-        let result = catch_unwind(AssertUnwindSafe(|| call(self.source.as_mut())));
+        let worker = core.env.worker;
+        let stats = core.tree.root_stats().cloned();
+        let result = guarded(stats.as_deref(), monotonic_ns(), || call(self.source.as_mut(), core));
         let (cause, message) = match result {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => (Cause::Error, error.to_string()),

@@ -137,12 +137,24 @@ pub struct Tree {
     full: Vec<(usize, Batch)>,
     /// Since when records wait in a partitioner's buffers, in monotonic nanoseconds.
     buffered_since: Option<u64>,
+    /// When the clock was last looked at, in monotonic nanoseconds.
+    now_ns: u64,
 }
 
 impl Tree {
     /// A tree of `slots`, parents before children.
     pub fn new(slots: Vec<RunningSlot>, worker: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { slots, worker, clock, busy: 0, top: 0, pass: None, full: Vec::new(), buffered_since: None }
+        Self {
+            slots,
+            worker,
+            clock,
+            busy: 0,
+            top: 0,
+            pass: None,
+            full: Vec::new(),
+            buffered_since: None,
+            now_ns: 0,
+        }
     }
 
     /// The root's outputs, for a source to fill; follow with [`Tree::route_root`].
@@ -193,7 +205,7 @@ impl Tree {
         for index in 0..self.slots.len() {
             self.drain_leaf(index, wire);
         }
-        let mut now = monotonic_ns();
+        self.now_ns = monotonic_ns();
         loop {
             let index = match self.next_runnable(hold_passes) {
                 Some(index) => {
@@ -208,12 +220,12 @@ impl Tree {
             };
             let ended = monotonic_ns();
             if let Some(stats) = &self.slots[index].stats {
-                stats.busy_ns.fetch_add(ended - now, Ordering::Relaxed);
+                stats.busy_ns.fetch_add(ended - self.now_ns, Ordering::Relaxed);
             }
-            now = ended;
+            self.now_ns = ended;
             // Looked at after each step, never before the first: a turn that comes late still
             // gets something done.
-            if now >= deadline_ns {
+            if ended >= deadline_ns {
                 return Ok(Turn::Yield);
             }
         }
@@ -265,11 +277,12 @@ impl Tree {
     /// Freezes all operators, in tree order.
     pub fn freeze(&mut self, epoch: Epoch) -> Result<Vec<(NodeId, Frozen)>, Failure> {
         let mut frozen = Vec::new();
+        self.now_ns = monotonic_ns();
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if let (Work::Operator(operator), Some(node)) = (&mut slot.work, slot.node) {
                 slot.at_hand = Origin::default();
-                let result = catch_unwind(AssertUnwindSafe(|| operator.freeze(epoch)));
+                let result = guarded(slot.stats.as_deref(), self.now_ns, || operator.freeze(epoch));
                 frozen.push((node, self.checked(index, result)?));
             }
         }
@@ -339,10 +352,10 @@ impl Tree {
             }
         }
         let out = &mut slot.out;
-        let result = catch_unwind(AssertUnwindSafe(|| match next {
+        let result = guarded(slot.stats.as_deref(), self.now_ns, || match next {
             Some((port, batch)) => operator.on_batch(port, batch, out),
             None => operator.resume(out),
-        }));
+        });
         let flow = self.checked(index, result)?;
         self.busy -= 1;
         self.after(index, flow, rest);
@@ -365,10 +378,10 @@ impl Tree {
         slot.at_hand = Origin::default();
         if let Work::Operator(operator) = &mut slot.work {
             let out = &mut slot.out;
-            let result = catch_unwind(AssertUnwindSafe(|| match pass {
+            let result = guarded(slot.stats.as_deref(), self.now_ns, || match pass {
                 Pass::Watermark(watermark) => operator.on_watermark(watermark, out),
                 Pass::ProcessingTime(now_ms) => operator.on_processing_time(now_ms, out),
-            }));
+            });
             let flow = self.checked(index, result)?;
             self.after(index, flow, Rest::OfTime);
         }
@@ -451,11 +464,7 @@ impl Tree {
         leaf.ready.is_empty()
     }
 
-    fn checked<R>(
-        &self,
-        index: usize,
-        result: Result<Result<R, OperatorError>, Box<dyn Any + Send>>,
-    ) -> Result<R, Failure> {
+    fn checked<R>(&self, index: usize, result: Caught<Result<R, OperatorError>>) -> Result<R, Failure> {
         let (cause, place, message) = match result {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => (Cause::Error, error.place, error.error.to_string()),
@@ -476,6 +485,18 @@ impl Tree {
         }
     }
 }
+
+/// Calls user code: a panic is caught, and while it runs `stats` say so.
+pub fn guarded<R>(stats: Option<&OperatorStats>, now_ns: u64, call: impl FnOnce() -> R) -> Caught<R> {
+    let caught = || catch_unwind(AssertUnwindSafe(call));
+    match stats {
+        Some(stats) => stats.calling(now_ns, caught),
+        None => caught(),
+    }
+}
+
+/// What a call gave, or what it panicked with.
+pub type Caught<R> = Result<R, Box<dyn Any + Send>>;
 
 /// What a panic said.
 pub fn panic_message(payload: &(dyn Any + Send)) -> String {

@@ -23,6 +23,7 @@ use super::outfit::Outfitter;
 use super::prepare::InOrder;
 use super::recovery::{self, Start};
 use super::reporter::ToDriver;
+use super::watchdog::Watchdog;
 use super::worker::{self, Crew};
 use crate::coordinator::{Action, CheckpointTaken, Coordinator, Event, Outcome, Plan};
 use crate::error::JobError;
@@ -102,6 +103,8 @@ struct Running<'a> {
     crew: Arc<Crew>,
     outfitter: Arc<Outfitter>,
     workers: Option<WorkerGuards<()>>,
+    /// Watches until the workers have left.
+    _watchdog: Watchdog,
     has_run: bool,
     /// Transactional sinks, with how long their records wait for their commit.
     latencies: BTreeMap<NodeId, (String, CommitLatency)>,
@@ -131,6 +134,7 @@ impl<'a> Running<'a> {
             noted.stats = stats.clone();
             noted.since_ns = monotonic_ns();
         }
+        let watchdog = Watchdog::start(job.id.clone(), stats.clone(), job.settings.stuck_after_ms)?;
         let first_epoch = start.first_epoch;
         let outfitter =
             Outfitter::new(job, &mut start, control.clone(), reporter, stats.clone(), events.clone());
@@ -150,6 +154,7 @@ impl<'a> Running<'a> {
             crew,
             outfitter: Arc::new(outfitter),
             workers: None,
+            _watchdog: watchdog,
             has_run: false,
             latencies,
             completed: first_epoch,

@@ -18,7 +18,9 @@ use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::files::Backend;
 use tempfile::TempDir;
 
-use super::small::{Bomb, Endless, Gate, Numbers, TOTAL, Table, Unbuildable, all_numbers, graph, splits};
+use super::small::{
+    Bomb, Door, Endless, Gate, Numbers, TOTAL, Table, Unbuildable, all_numbers, graph, splits,
+};
 
 /// A place for a job to live in across its starts.
 pub struct Home {
@@ -315,6 +317,27 @@ fn a_job_that_is_taken_over_stops_for_good() {
     gate.set(u64::MAX);
     assert_eq!(successor.wait().unwrap().end, End::Completed);
     check_everything_once(&table, 2, 3_000);
+}
+
+#[test]
+fn a_call_that_does_not_return_is_named() {
+    let (home, table, door) = (Home::new(), Table::new(), Door::default());
+    let numbers = Numbers { splits: splits(1, 1_000), gate: Gate::open() };
+    let settings = JobSettings { stuck_after_ms: 1, ..home.settings(1) };
+    let handle = home.start(graph(numbers, vec![Arc::new(door.clone())], &table), settings);
+    let stuck = loop {
+        // Others may be at work for a moment; this one stays.
+        if let Some(call) = handle.status().stuck.into_iter().find(|call| call.for_ms >= 50) {
+            break call;
+        }
+        std::thread::yield_now();
+    };
+    // A stop waits for it, and is still granted.
+    handle.stop();
+    door.open();
+    let report = handle.wait().unwrap();
+    assert_eq!((stuck.operator.as_str(), stuck.worker), ("map-1", 0));
+    assert_eq!((report.end, report.status.stuck), (End::Stopped, Vec::new()));
 }
 
 #[test]

@@ -223,6 +223,31 @@ impl Operator for BombOperator {
     }
 }
 
+/// Does not return from its first batch until the door is opened.
+#[derive(Clone, Default)]
+pub struct Door(Arc<(Mutex<bool>, Condvar)>);
+
+impl Door {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+impl OperatorFactory for Door {
+    fn build(&self, _cx: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Operator for Door {
+    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |is_open| !*is_open).unwrap());
+        out.forward(0, batch);
+        Ok(Flow::Done)
+    }
+}
+
 /// Cannot be built on one worker.
 pub struct Unbuildable {
     pub worker: usize,
