@@ -1,5 +1,6 @@
 //! What goes wrong with state and checkpoints: what, where, and what to do about it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// An error of keyed state or of the checkpoints.
@@ -249,6 +250,16 @@ fn name_of(backend: crate::files::Backend) -> &'static str {
 }
 
 impl StateError {
+    /// What `act` does on a thread of the store. Its panic is an error, which those who wait for the
+    /// thread hear of; unwound, it would leave them waiting.
+    pub(crate) fn or_panic<T>(act: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
+        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|payload| {
+            let words = payload.downcast_ref::<&str>().map(|words| (*words).to_owned());
+            let words = words.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Self::WriterStopped { reason: format!("its thread panicked: {words}") })
+        })
+    }
+
     /// For `map_err`: the store failed at `action` on `path`.
     pub(crate) fn store(
         action: &'static str,

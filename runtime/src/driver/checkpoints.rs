@@ -106,10 +106,21 @@ struct LogKeeper {
 impl LogKeeper {
     fn run(&mut self, asked: &Receiver<Wish>, events: &Sender<Event>) {
         for wish in asked {
-            match wish {
+            let done = catch_unwind(AssertUnwindSafe(|| match wish {
+                Wish::Append(manifest) => Some(self.append(&manifest)),
+                Wish::CollectGarbage => {
+                    self.collect_garbage();
+                    None
+                }
+            }));
+            // The driver waits for an answer without end: a panic has to be one.
+            let answer = done.unwrap_or_else(|payload| {
+                let message = panic_message(payload.as_ref());
+                Some(Event::Failed { message: format!("the thread of the manifests panicked: {message}") })
+            });
+            if let Some(answer) = answer {
                 // A driver that has gone does not need the answer.
-                Wish::Append(manifest) => drop(events.send(self.append(&manifest))),
-                Wish::CollectGarbage => self.collect_garbage(),
+                drop(events.send(answer));
             }
         }
     }

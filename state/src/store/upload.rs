@@ -45,9 +45,12 @@ pub(super) fn run(
             _ if failed => continue,
             // What could not be put may be put with the next epoch, which has all of it.
             Upload::Put { epoch, pinned, first_frozen_ns } => {
-                uploads.put(epoch, &pinned, first_frozen_ns).map_err(|error| {
+                let put = StateError::or_panic(|| uploads.put(epoch, &pinned, first_frozen_ns));
+                put.map_err(|error| {
                     uploads.forget(&pinned);
-                    StateError::NotStored { epoch, problem: error.to_string() }
+                    // After a panic nothing is known of what has been put.
+                    failed = matches!(error, StateError::WriterStopped { .. });
+                    if failed { error } else { StateError::NotStored { epoch, problem: error.to_string() } }
                 })
             }
             Upload::Failed(error) => {

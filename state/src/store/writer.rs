@@ -124,7 +124,7 @@ impl Writer {
                     unwritten.push(parts);
                     Ok(())
                 }
-                Command::Do(Order::Write(parts)) => match self.write(&parts) {
+                Command::Do(Order::Write(parts)) => match StateError::or_panic(|| self.write(&parts)) {
                     Ok(()) => {
                         drop(parts);
                         self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -136,7 +136,9 @@ impl Writer {
                     }
                 },
                 Command::Do(Order::Pin { .. }) if failed => Ok(()),
-                Command::Do(Order::Pin { epoch, first_frozen_ns }) => self.pin(epoch, first_frozen_ns),
+                Command::Do(Order::Pin { epoch, first_frozen_ns }) => {
+                    StateError::or_panic(|| self.pin(epoch, first_frozen_ns))
+                }
             };
             if let Err(error) = done {
                 failed = true;
