@@ -8,6 +8,7 @@
 //!   connectors fulfil, with [`error`] for what goes wrong;
 //! * [`mod@env`]: what the stages of a worker share and how they speak with the coordinator;
 //!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
+//! * [`failpoint`]: steps at which tests have the engine fail;
 //! * [`lower`]: stages, credited channels, epoch order; [`testing`]: running a graph in one thread.
 //!
 //! It knows neither keyed state nor any operator by name.
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod env;
 pub mod error;
+pub mod failpoint;
 pub mod graph;
 pub mod key;
 pub mod lower;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use pelton_dataflow::clock::monotonic_ns;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::key::{Key, KeyGroups};
 use pelton_dataflow::time::Epoch;
 
@@ -331,6 +332,8 @@ impl Port {
     }
 
     pub(crate) fn freeze(&self, epoch: Epoch, parts: Parts) -> Result<(), StateError> {
+        failpoint::at("state::freeze")
+            .map_err(|error| StateError::WriterStopped { reason: error.to_string() })?;
         let orders = self.inner.dispatch.borrow_mut().freeze(self.owner, epoch, parts, monotonic_ns());
         self.send(orders)
     }

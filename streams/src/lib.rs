@@ -13,7 +13,7 @@
 //! * [`AppendBatch`], [`StreamWriter`], [`Ticket`]: appending; one thread writes and syncs for all
 //! * [`Reader`], [`RecordBatch`]: reading without a lock and without copies
 //! * [`TransactionalWriter`], [`Committable`]: records that become visible together, exactly once
-//! * recovery, retention, [`VerifyReport`]
+//! * recovery, retention, [`VerifyReport`]; `failpoint`: steps at which tests have the log fail
 //!
 //! ```
 //! use pelton_streams::{Options, ShardLog, StartPosition};
@@ -45,6 +45,10 @@ pub mod types;
 mod batch;
 mod describe;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+mod failpoint;
 mod format;
 mod hash;
 mod log;

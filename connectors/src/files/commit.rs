@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use pelton_dataflow::error::OpError;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::sink::{Committable, Committer};
 
 use super::layout::{Layout, Prepared};
@@ -105,13 +106,17 @@ impl Committer for FileCommitter {
         }
         make_directories(&self.layout)?;
         self.refuse_foreign_output(generation)?;
+        failpoint::at("sink::abort")?;
         self.abort_all_but(generation, &listed)?;
+        failpoint::at("sink::recommit")?;
         self.commit_all(&listed, Check::Bytes)?;
         Ok(())
     }
 
     fn commit(&mut self, committables: &[Committable]) -> Result<(), OpError> {
-        Ok(self.commit_all(&self.decode(committables)?, Check::Length)?)
+        failpoint::at("sink::commit")?;
+        self.commit_all(&self.decode(committables)?, Check::Length)?;
+        Ok(failpoint::at("sink::committed")?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use pelton_dataflow::error::OpError;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
 use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter, WriterContext};
@@ -156,7 +157,12 @@ impl<T: Data> SinkWriter for Writer<T> {
         let Some(open) = self.open.take() else { return Ok(None) };
         let name = self.layout.file_name(epoch, self.worker, self.generation);
         let layout = self.layout.clone();
-        Ok(Some(Box::new(move || Ok(Some(prepare(&layout, open, name)?.encode())))))
+        Ok(Some(Box::new(move || {
+            failpoint::at("sink::prepare")?;
+            let prepared = prepare(&layout, open, name)?;
+            failpoint::at("sink::prepared")?;
+            Ok(Some(prepared.encode()))
+        })))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Committing prepared transactions, and aborting those that will never be.
 
 use pelton_dataflow::error::OpError;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::sink::{Committable, Committer, SinkContext};
 use pelton_streams::TransactionalWriter;
 
@@ -52,15 +53,19 @@ impl Committer for LogCommitter {
     fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let listed = decode_all(listed)?;
         let writer = self.take_over(generation)?;
+        failpoint::at("sink::abort")?;
         let aborted = writer.abort_unlisted(&listed).map_err(crate::Error::from)?;
         if !aborted.is_empty() {
             tracing::info!(transactions = aborted.len(), "aborted what no checkpoint lists");
         }
+        failpoint::at("sink::recommit")?;
         Ok(commit_all(writer, &listed)?)
     }
 
     fn commit(&mut self, committables: &[Committable]) -> Result<(), OpError> {
         let Some(writer) = &self.writer else { return Err("a committer recovers before it commits".into()) };
-        Ok(commit_all(writer, &decode_all(committables)?)?)
+        failpoint::at("sink::commit")?;
+        commit_all(writer, &decode_all(committables)?)?;
+        Ok(failpoint::at("sink::committed")?)
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pelton_dataflow::error::OpError;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::record::{Data, Record};
 use pelton_dataflow::sink::{Committer, Guarantee, Sink, SinkContext, SinkWriter, WriterContext};
@@ -177,12 +178,14 @@ impl<T: Data, F: Encode<T>> SinkWriter for Writer<T, F> {
         let begun = self.begun.take();
         let (connection, idle) = (self.connection.clone(), self.idle.clone());
         Ok(Some(Box::new(move || {
+            failpoint::at("sink::prepare")?;
             let Transaction { mut writer, label } = match begun {
                 Some(transaction) => transaction,
                 None => begin(&connection, &idle, epoch.0)?,
             };
             writer.write(batch).map_err(Error::from)?;
             let prepared = writer.prepare(label).map_err(Error::from)?;
+            failpoint::at("sink::prepared")?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
             Ok(Some(committable::encode(prepared)))
         })))

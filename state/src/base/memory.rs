@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use pelton_dataflow::failpoint;
 use pelton_dataflow::time::Epoch;
 
 use super::run::{Merge, Run, RunBuilder};
@@ -166,14 +167,17 @@ impl BaseWriter for MemoryWriter {
         if built.is_empty() {
             return Ok(());
         }
+        failpoint::at("state::write").map_err(StateError::local("write", "a run in memory"))?;
         let mut runs = self.stack.runs();
         runs.push(self.named(built)?);
         self.merge(&mut runs)?;
+        failpoint::at("state::ingest").map_err(StateError::local("add a run to", "those in memory"))?;
         self.stack.set(runs);
         Ok(())
     }
 
     fn pin(&mut self, _: Epoch) -> Result<Pinned, StateError> {
+        failpoint::at("state::pin").map_err(StateError::local("pin", "the runs in memory"))?;
         let runs = self.stack.runs();
         let files = runs.iter().map(|named| PinnedFile {
             name: named.name.clone(),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pelton_dataflow::failpoint;
 use pelton_dataflow::time::Epoch;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -194,7 +195,9 @@ impl BaseWriter for RocksWriter {
             drop(writer);
             return std::fs::remove_file(&path).map_err(StateError::local("delete", &path));
         }
+        failpoint::at("state::write").map_err(StateError::local("write", &path))?;
         writer.finish().map_err(failed("write", &path))?;
+        failpoint::at("state::ingest").map_err(StateError::local("add a file to", &self.rocks.dir))?;
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
         let files = vec![&path];
@@ -203,6 +206,7 @@ impl BaseWriter for RocksWriter {
 
     fn pin(&mut self, epoch: Epoch) -> Result<Pinned, StateError> {
         let dir = self.pin_dir.join(epoch.0.to_string());
+        failpoint::at("state::pin").map_err(StateError::local("pin", &self.rocks.dir))?;
         Checkpoint::new(&self.rocks.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(&dir))
             .map_err(failed("pin", &self.rocks.dir))?;

@@ -126,7 +126,10 @@ impl ManifestLog {
                 base: base.as_ref().map(|(sequence, _)| *sequence),
                 at_ms,
             };
-            if store.create(&path_of(next), wire::encode_takeover(&takeover)?)? {
+            let path = path_of(next);
+            store.failpoint("manifest::take_over", "create", &path)?;
+            if store.create(&path, wire::encode_takeover(&takeover)?)? {
+                store.failpoint("manifest::taken_over", "create", &path)?;
                 info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
                 let log = Self {
                     store: store.clone(),
@@ -163,7 +166,7 @@ impl ManifestLog {
         let bytes = wire::encode_checkpoint(manifest)?;
         self.settle_uncertain()?;
         let path = path_of(self.next);
-        match self.store.create(&path, bytes.clone()) {
+        match self.create(&path, bytes.clone()) {
             Ok(true) => {
                 self.next += 1;
                 Ok(self.next - 1)
@@ -174,6 +177,13 @@ impl ManifestLog {
                 Err(error)
             }
         }
+    }
+
+    fn create(&self, path: &str, bytes: Bytes) -> Result<bool, StateError> {
+        self.store.failpoint("manifest::append", "create", path)?;
+        let created = self.store.create(path, bytes)?;
+        self.store.failpoint("manifest::appended", "create", path)?;
+        Ok(created)
     }
 
     /// Finds out whether an append that failed has left its entry.

@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart};
+use pelton_dataflow::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::StateError;
@@ -97,6 +98,7 @@ impl CheckpointStore {
             return self.put_bytes(path, name, part.into());
         }
         let location = self.path(path)?;
+        self.failpoint("checkpoint::put", "put", path)?;
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
             let put_error = || StateError::store("put", self.full(path));
@@ -126,6 +128,7 @@ impl CheckpointStore {
             crc32c: crc32c::crc32c(&bytes),
         };
         let location = self.path(path)?;
+        self.failpoint("checkpoint::put", "put", path)?;
         let put = self.shared.store.put(&location, bytes.into());
         self.shared.runtime.block_on(put).map_err(StateError::store("put", self.full(path)))?;
         Ok(file)
@@ -155,6 +158,7 @@ impl CheckpointStore {
         let write_error = || StateError::local("write", to);
         let location = self.path(&file.path)?;
         let mut local = File::create(to).map_err(write_error())?;
+        self.failpoint("checkpoint::fetch", "fetch", &file.path)?;
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
             let get_error = || StateError::store("fetch", self.full(&file.path));
@@ -175,6 +179,7 @@ impl CheckpointStore {
     /// # Errors
     /// It is missing, or has another length or checksum.
     pub fn read(&self, file: &StoredFile) -> Result<Bytes, StateError> {
+        self.failpoint("checkpoint::fetch", "fetch", &file.path)?;
         let bytes = self.get(&file.path)?;
         self.verify(file, bytes.len() as u64, crc32c::crc32c(&bytes))?;
         Ok(bytes)
@@ -212,6 +217,7 @@ impl CheckpointStore {
     /// The store cannot be written.
     pub fn delete(&self, path: &str) -> Result<(), StateError> {
         let location = self.path(path)?;
+        self.failpoint("checkpoint::delete", "delete", path)?;
         match self.shared.runtime.block_on(self.shared.store.delete(&location)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(StateError::store("delete", self.full(path))(error)),
@@ -222,6 +228,14 @@ impl CheckpointStore {
     #[must_use]
     pub fn full(&self, path: &str) -> String {
         format!("{}/{path}", self.shared.location.trim_end_matches('/'))
+    }
+
+    /// The failpoint `name`; its error is one of the store.
+    pub(super) fn failpoint(&self, name: &str, action: &'static str, path: &str) -> Result<(), StateError> {
+        failpoint::at(name).map_err(|error| {
+            let source = object_store::Error::Generic { store: "failpoint", source: error.into() };
+            StateError::store(action, self.full(path))(source)
+        })
     }
 
     fn path(&self, path: &str) -> Result<StorePath, StateError> {

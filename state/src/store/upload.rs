@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::mpsc::Receiver;
 
 use pelton_dataflow::clock::monotonic_ns;
+use pelton_dataflow::failpoint;
 use pelton_dataflow::time::Epoch;
 
 use crate::base::{Content, Pinned, PinnedFile};
@@ -80,6 +81,7 @@ impl Uploads {
         if let Some(dir) = &pinned.dir {
             std::fs::remove_dir_all(dir).map_err(StateError::local("delete", dir))?;
         }
+        failpoint::at("checkpoint::acknowledge").map_err(StateError::local("acknowledge", &self.prefix))?;
         let duration_us = monotonic_ns().saturating_sub(first_frozen_ns) / 1_000;
         Ok(KeyedAck {
             epoch,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::AppendBatch;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ticket::{Ticket, ticket};
 use crate::types::check_name;
 use crate::writer::WriterCore;
@@ -161,6 +162,8 @@ impl TransactionalWriter {
         }
         let Some(current) = &mut self.current else { unreachable!("an epoch is open") };
         current.make_durable()?;
+        failpoint::at("txn::prepared")
+            .map_err(Error::io("prepare a transaction in", &self.core.shared.dir))?;
         let (head, records) = (current.head().clone(), current.records());
         let shared = self.core.shared.clone();
         self.core.call(move |engine| engine.transactions.prepared(&shared, head.transaction, records))?;

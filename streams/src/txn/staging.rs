@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::table::{staged_dir, staged_path};
 use crate::batch::{BufferPool, EncodedFrame};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, file_salt};
 use crate::format::staged::{StagedHead, StagedTrailer};
 use crate::shared::StreamShared;
@@ -143,6 +144,7 @@ impl Staging {
         self.flush()?;
         // Only aborting is left if the sync fails.
         self.broken = true;
+        failpoint::at("txn::prepare").map_err(Error::io("sync", &self.path))?;
         if let Some(file) = &self.file {
             file.sync().map_err(Error::io("sync", &self.path))?;
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Committable, OpenTransaction};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::staged::{StagedHead, StagedTrailer, TRAILER_BYTES, file_name, parse_name};
 use crate::format::transactions::TransactionLedger;
 use crate::shared::StreamShared;
@@ -201,6 +202,7 @@ impl TransactionTable {
     fn remove_staged(&mut self, shared: &StreamShared, transaction: u64) -> Result<()> {
         let path = staged_path(&shared.dir, transaction);
         self.undeleted.insert(transaction);
+        failpoint::at("txn::remove").map_err(Error::io("remove", &path))?;
         match shared.storage.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("remove", &path)(error));
@@ -241,6 +243,7 @@ impl TransactionTable {
         if self.ledger.families.get(family) == Some(&generation) {
             return Ok(());
         }
+        failpoint::at("txn::fence").map_err(Error::io("replace", &ledger_path(&shared.dir)))?;
         self.save(shared, |ledger| {
             ledger.families.insert(family.to_owned(), generation);
         })?;
@@ -399,8 +402,10 @@ impl TransactionTable {
         if transactions.is_empty() {
             return Ok(());
         }
+        failpoint::at("txn::abort").map_err(Error::io("replace", &ledger_path(&shared.dir)))?;
         // First the decision, then the removal: else a crash between them would look like a commit.
         self.save(shared, |ledger| ledger.aborted.extend(transactions))?;
+        failpoint::at("txn::aborted").map_err(Error::io("replace", &ledger_path(&shared.dir)))?;
         for &transaction in transactions {
             self.open.remove(&transaction);
             self.remove_staged(shared, transaction)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::segment::{SegmentHead, file_name};
 use crate::segment::segment_dir;
 use crate::storage::{Storage, StorageFile};
@@ -41,6 +42,7 @@ impl ActiveSegment {
             }
             _ => {}
         }
+        failpoint::at("log::roll").map_err(Error::io("create", &path))?;
         let file = storage.create(&path).map_err(Error::io("create", &path))?;
         let bytes = head.encode();
         file.write_at(0, &bytes).map_err(Error::io("write", &path))?;
@@ -81,6 +83,7 @@ impl ActiveSegment {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        failpoint::at("log::append").map_err(Error::io("write", &self.path))?;
         if bytes.len() < GATHER_BELOW {
             self.gathered.extend_from_slice(bytes);
             self.tail += bytes.len() as u64;
@@ -95,6 +98,7 @@ impl ActiveSegment {
     fn flush(&mut self) -> Result<()> {
         if !self.gathered.is_empty() {
             let at = self.tail - self.gathered.len() as u64;
+            failpoint::at("log::write").map_err(Error::io("write", &self.path))?;
             self.file.write_at(at, &self.gathered).map_err(Error::io("write", &self.path))?;
             self.gathered.clear();
         }
@@ -108,6 +112,7 @@ impl ActiveSegment {
 
     /// Makes everything durable that was written.
     pub fn sync(&mut self) -> Result<()> {
+        failpoint::at("log::sync").map_err(Error::io("sync", &self.path))?;
         self.file.sync().map_err(Error::io("sync", &self.path))?;
         self.synced = self.tail;
         Ok(())
@@ -117,6 +122,7 @@ impl ActiveSegment {
     pub fn roll_back(&mut self) -> Result<()> {
         self.gathered.clear();
         self.tail = self.synced;
+        failpoint::at("log::roll_back").map_err(Error::io("truncate", &self.path))?;
         self.file.truncate(self.synced).map_err(Error::io("truncate", &self.path))
     }
 }

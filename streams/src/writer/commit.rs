@@ -3,6 +3,7 @@
 
 use super::engine::Engine;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::codec::SEAL_HEAD;
 use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, file_salt, frame_len};
 use crate::format::marker::CommitMarker;
@@ -103,6 +104,8 @@ impl Engine {
             frame[..FRAME_HEADER].copy_from_slice(&header.encode(salt));
             self.write(frame)?;
         }
+        let staged = || staged_path(&self.shared.dir, committable.transaction);
+        failpoint::at("txn::commit").map_err(|error| Error::io("commit", &staged())(error))?;
         let Committable { transaction, generation, epoch, family, member, .. } = committable.clone();
         let run_start = run_start.unwrap_or(self.active_bytes());
         let marker = CommitMarker { transaction, generation, epoch, run_start, run_frames, family, member };

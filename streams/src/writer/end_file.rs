@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::end::End;
 use crate::shared::{end_path, read_end};
 use crate::storage::{Storage, StorageFile};
@@ -31,6 +32,7 @@ impl EndFile {
     /// Publishes for readers. Not synced: after a power failure an older end may be found, never a newer.
     pub fn publish(&mut self, change: impl FnOnce(&mut End)) -> Result<End> {
         let end = self.changed(change);
+        failpoint::at("log::publish").map_err(Error::io("write", &self.path))?;
         self.file.write_at(end.live_offset(), &end.encode()).map_err(Error::io("write", &self.path))?;
         self.end = end;
         Ok(end)
@@ -39,6 +41,7 @@ impl EndFile {
     /// Publishes so that a power failure cannot undo it.
     pub fn anchor(&mut self, change: impl FnOnce(&mut End)) -> Result<End> {
         let end = self.changed(change);
+        failpoint::at("log::anchor").map_err(Error::io("write", &self.path))?;
         let at = End::anchor_offset(self.second_anchor_is_next);
         self.file.write_at(at, &end.encode()).map_err(Error::io("write", &self.path))?;
         self.file.sync().map_err(Error::io("sync", &self.path))?;

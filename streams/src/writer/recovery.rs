@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::active::ActiveSegment;
 use super::end_file::EndFile;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::frame::{FRAME_HEADER, FrameHeader};
 use crate::format::segment::{ShardMark, file_name, parse_name};
 use crate::format::{ALIGN, end::End};
@@ -80,6 +81,7 @@ pub(crate) fn recover(shared: &Arc<StreamShared>) -> Result<Recovered> {
         shared.storage.open(&segment.path, true).map_err(Error::io("open for writing", &segment.path))?;
     report.clean = end.clean && segment.id == end.segment && len == end.offset && walked.broken.is_none();
     report.torn_tail = cut(&segment, &*file, &walked, len)?;
+    failpoint::at("log::recover").map_err(Error::io("recover", &segment.path))?;
     report.unpublished_bytes = walked.valid_to - published.min(walked.valid_to);
     settle(&segment, &*file, published, walked.valid_to)?;
     remove_leftovers(shared, &end)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::segment::file_name;
 use crate::options::Retention;
 use crate::segment::segment_dir;
@@ -23,6 +24,7 @@ impl Engine {
         let dir = segment_dir(&self.shared.dir);
         for segment in end.oldest_segment..oldest {
             let path = dir.join(file_name(segment));
+            failpoint::at("log::retain").map_err(Error::io("remove", &path))?;
             match self.shared.storage.remove(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", &path)(error));
