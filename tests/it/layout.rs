@@ -90,6 +90,28 @@ fn every_package_is_tested_with_assertions() {
 }
 
 #[test]
+fn failpoints_are_for_tests_alone() {
+    let mut wrong = Vec::new();
+    for package in metadata()["packages"].as_array().unwrap() {
+        for used in package["dependencies"].as_array().unwrap() {
+            let is_armed = used["features"].as_array().unwrap().iter().any(|feature| feature == "failpoints");
+            let is_always = used["name"] == "fail" && used["optional"] == false;
+            if (is_armed || is_always) && used["kind"] != "dev" {
+                wrong.push(format!("{} uses {} in every build", package["name"], used["name"]));
+            }
+        }
+        let features = package["features"].as_object().unwrap();
+        if features
+            .iter()
+            .any(|(name, turns_on)| name != "failpoints" && turns_on.to_string().contains("fail"))
+        {
+            wrong.push(format!("a feature of {} turns failpoints on", package["name"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn every_file_opens_by_saying_what_it_owns_and_is_of_readable_length() {
     let mut wrong = Vec::new();
     for file in source_files() {
@@ -112,13 +134,7 @@ fn root() -> &'static Path {
 
 /// Each package of the workspace with the packages of the workspace that it uses.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs: it runs this test");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = metadata();
     let uses = |package: &Value| {
         let used = package["dependencies"].as_array().unwrap().iter();
         used.filter(|used| used["path"].is_string()).map(|used| string(&used["name"])).collect()
@@ -129,6 +145,16 @@ fn packages() -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|package| (string(&package["name"]), uses(package)))
         .collect()
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs: it runs this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn string(value: &Value) -> String {
