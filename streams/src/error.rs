@@ -23,10 +23,16 @@ pub enum Error {
     #[error("{0}")]
     InvalidArgument(String),
     /// The data directory does not exist.
-    #[error("the data directory {} does not exist; create it, or open the log with `Options::create`", .dir.display())]
+    #[error("the data directory {dir} does not exist; check the path, or begin a log there: pelton log create {dir}/STREAM", dir = .dir.display())]
     DirectoryMissing {
         /// The directory as given.
         dir: PathBuf,
+    },
+    /// The path of the data directory leads to or through a file.
+    #[error("{} is a file, where a data directory is expected; check the path, or name another directory", .path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
     },
     /// The data directory is there but cannot be used.
     #[error("the data directory {} cannot be {action}: {source}; check its owner and permissions", .dir.display())]
@@ -39,13 +45,21 @@ pub enum Error {
         source: io::Error,
     },
     /// The directory is there but holds something else.
-    #[error("{} holds no shard log; check the path, or open it with `Options::create` to begin one", .dir.display())]
+    #[error("the data directory {dir} holds no shard log; check the path, or begin a log there: pelton log create {dir}/STREAM", dir = .dir.display())]
     NotALog {
         /// The directory.
         dir: PathBuf,
     },
+    /// A log would begin inside the data directory of another one.
+    #[error("the data directory {} would lie inside the shard log {}, whose files are its own; name a directory outside of it, or a stream of that log: {}/STREAM", .dir.display(), .log.display(), .log.display())]
+    InsideLog {
+        /// The directory as given.
+        dir: PathBuf,
+        /// The data directory of the log that is there.
+        log: PathBuf,
+    },
     /// `create_stream` of a name that is taken.
-    #[error("the stream `{stream}` exists already in {}", .dir.display())]
+    #[error("the stream `{stream}` exists already in {}; give the new one another name, or delete that one first", .dir.display())]
     StreamExists {
         /// The stream.
         stream: String,
@@ -63,7 +77,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// No shard of that id.
-    #[error("the stream `{stream}` has no shard {shard}; it has {shards} shards, from {} on", ShardId(0))]
+    #[error("the stream `{stream}` has no shard {shard}; {}", known_shards(*.shards))]
     UnknownShard {
         /// The stream.
         stream: String,
@@ -105,7 +119,7 @@ pub enum Error {
     },
     /// Retention has removed records that the reader has not read.
     #[error(
-        "{stream}/{shard}: record {requested} was removed by retention, the oldest left is {oldest}; seek to `StartPosition::Oldest` to accept the loss, or keep records longer"
+        "{stream}/{shard}: record {requested} was removed by retention, the oldest left is {oldest}; read on from the oldest to accept the loss, or keep records longer"
     )]
     Trimmed {
         /// The stream.
@@ -230,5 +244,12 @@ fn known_streams(known: &[String]) -> String {
         "it holds no streams yet".to_owned()
     } else {
         format!("it holds: {}", known.join(", "))
+    }
+}
+
+fn known_shards(shards: usize) -> String {
+    match shards {
+        1 => format!("its only shard is {}", ShardId(0)),
+        _ => format!("it has {shards} shards, from {} on", ShardId(0)),
     }
 }

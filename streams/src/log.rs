@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use crate::clock::{Clock, SystemClock};
@@ -54,8 +54,8 @@ impl ShardLog {
     /// already gives the same log, with the options of the first time.
     ///
     /// # Errors
-    /// [`Error::DirectoryMissing`] and [`Error::NotALog`] unless `options.create`;
-    /// [`Error::DirectoryUnusable`].
+    /// [`Error::DirectoryMissing`] and [`Error::NotALog`] unless `options.create`, else
+    /// [`Error::InsideLog`]; [`Error::NotADirectory`]; [`Error::DirectoryUnusable`].
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let dir = dir.as_ref();
         let mut open = OPEN_LOGS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,16 +321,27 @@ impl ShardLog {
 /// The data directory must be there, be readable, and be a log's.
 fn check_directory(dir: &Path, create: bool, storage: &dyn Storage) -> Result<()> {
     let unusable = |action| move |source| Error::DirectoryUnusable { dir: dir.to_owned(), action, source };
-    if !storage.is_dir(dir).map_err(unusable("read"))? {
+    let is_there = match storage.is_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        answer => answer.map_err(unusable("read"))?,
+    };
+    if !is_there {
+        if let Some(file) = file_in_the_way(dir, storage) {
+            return Err(Error::NotADirectory { path: file.to_owned() });
+        }
         if !create {
             return Err(Error::DirectoryMissing { dir: dir.to_owned() });
         }
-        storage.create_dir(dir).map_err(unusable("created"))?;
     }
     let path = dir.join("LOG");
-    match read_all(storage, &path) {
+    let found = if is_there { read_all(storage, &path) } else { Err(io::ErrorKind::NotFound.into()) };
+    match found {
         Ok(bytes) => unseal(&path, &LOG_MAGIC, &bytes).map(|_| ()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            if let Some(log) = log_around(dir, storage) {
+                return Err(Error::InsideLog { dir: dir.to_owned(), log });
+            }
+            storage.create_dir(dir).map_err(unusable("created"))?;
             replace(storage, &path, &seal(&LOG_MAGIC, &[])).map_err(unusable("written to"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -339,4 +350,31 @@ fn check_directory(dir: &Path, create: bool, storage: &dyn Storage) -> Result<()
         }
         Err(source) => Err(unusable("read")(source)),
     }
+}
+
+/// The part of the path `dir`, which is no directory, that is a file.
+fn file_in_the_way<'a>(dir: &'a Path, storage: &dyn Storage) -> Option<&'a Path> {
+    let is_file = |path: &&Path| !storage.is_dir(path).unwrap_or(false) && storage.open(path, false).is_ok();
+    dir.ancestors().find(is_file)
+}
+
+/// The data directory of the log that `dir` lies in, if it lies in one.
+fn log_around(dir: &Path, storage: &dyn Storage) -> Option<PathBuf> {
+    let is_log = |dir: &Path| {
+        let path = dir.join("LOG");
+        read_all(storage, &path).is_ok_and(|bytes| unseal(&path, &LOG_MAGIC, &bytes).is_ok())
+    };
+    let mut absolute = PathBuf::new();
+    for component in std::path::absolute(dir).ok()?.components() {
+        match component {
+            Component::ParentDir => {
+                absolute.pop();
+            }
+            other => absolute.push(other),
+        }
+    }
+    let log = absolute.ancestors().skip(1).find(|above| is_log(above))?;
+    let here = std::env::current_dir().ok();
+    let as_typed = here.and_then(|here| log.strip_prefix(here).ok()).filter(|path| *path != Path::new(""));
+    Some(as_typed.unwrap_or(log).to_owned())
 }

@@ -17,11 +17,38 @@ fn a_missing_directory_is_an_error_unless_it_is_to_be_created() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("typo");
     let text = message(ShardLog::open(&missing, &Options::default()));
-    assert!(text.contains("typo does not exist") && text.contains("Options::create"), "{text}");
+    assert!(text.contains("typo does not exist") && text.contains("pelton log create"), "{text}");
     let text = message(ShardLog::open(dir.path(), &Options::default()));
     assert!(text.contains("holds no shard log"), "{text}");
     ShardLog::open(&missing, &Options::create()).unwrap();
     ShardLog::open(&missing, &Options::default()).unwrap();
+}
+
+#[test]
+fn a_file_is_no_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    for options in [Options::default(), Options::create()] {
+        for path in [file.clone(), file.join("below")] {
+            let text = message(ShardLog::open(path, &options));
+            assert!(text.starts_with(&format!("{} is a file, where a data", file.display())), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_log_does_not_begin_inside_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = ShardLog::open(&data, &Options::create()).unwrap();
+    log.create_stream("payments", 1).unwrap();
+    for inside in ["payments", "streams", "streams/payments", "a/../b"] {
+        let text = message(ShardLog::open(data.join(inside), &Options::create()));
+        assert!(text.contains(&format!("inside the shard log {},", data.display())), "{inside}: {text}");
+    }
+    assert!(!data.join("payments").exists(), "nothing is made");
+    ShardLog::open(data.join("../beside"), &Options::create()).unwrap();
 }
 
 #[test]
@@ -41,7 +68,7 @@ fn an_unknown_stream_lists_the_known_ones() {
     let text = message(log.reader("payment", ShardId(0), StartPosition::Oldest));
     assert_eq!(text, "there is no stream `payment` in /log; it holds: alerts, payments");
     let text = message(log.reader("alerts", ShardId(4), StartPosition::Oldest));
-    assert!(text.contains("no shard shardId-000000000004; it has 1 shards"), "{text}");
+    assert!(text.contains("no shard shardId-000000000004; its only shard is shardId-000000000000"), "{text}");
 }
 
 #[test]
