@@ -3,6 +3,7 @@
 //! Owns which commands there are, and that nothing a user types ends in a panic. What each does is
 //! in a file of its own.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
@@ -15,23 +16,32 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::explain::ExplainFlags;
 use crate::options::{PlaceFlags, RunFlags, StatusFlag};
-use crate::{explain, run};
+use crate::{explain, file_settings, run, usage};
 
-const AFTER_HELP: &str = "\
-Settings are taken from, the later the stronger: defaults, the file given by --config, environment \
-variables, flags. The file is TOML: each setting by its name, and the job's own arguments in a \
-section [args]:
-
-    workers = 4
-    checkpoint_interval_ms = \"5s\"
-    [args]
-    input = \"./data/payments\"
-
+const SIGNALS: &str = "\
 SIGINT and SIGTERM stop the job after a last checkpoint; a second one ends it at once. It goes on \
 from its newest checkpoint the next time.
 
 Exit codes: 0 the input has ended or the job was stopped, 1 the job failed, 2 a setting or the graph is \
 wrong, 3 the state does not fit the job, 4 a file is damaged, 5 another process has taken the job over.";
+
+const SOURCES: &str = "\
+Settings are taken from, the later the stronger: defaults, the file given by --config, environment \
+variables, flags.";
+
+const FILE: &str = "\
+The file is TOML. Each option of every job but --config can stand in it, by its name with underscores; \
+the job's own arguments in a section [args]:
+
+    workers = 4
+    checkpoint_interval = \"5s\"
+    restart = \"exponential:100ms:1m\"
+    [args]
+    input = \"./data/payments\"
+
+What can be set there alone, with the defaults:
+
+";
 
 /// Makes a process of a job: reads the command line, builds the graph, runs it.
 ///
@@ -77,13 +87,15 @@ type Build<'a> = &'a dyn Fn(&ArgMatches) -> Result<Graph>;
 fn dispatch(own_args: OwnArgs<'_>, build: Build<'_>) -> Result<ExitCode> {
     check_own_args(own_args)?;
     let line: Vec<_> = std::env::args_os().collect();
-    let config = ConfigFile::of_command_line(&command(own_args), &line)?;
-    let command = config.apply_args(command(own_args), own_args)?;
-    let matches = command.try_get_matches_from(line)?;
+    let command = command_for(&line, own_args);
+    let config = ConfigFile::of_command_line(&command, &line)?;
+    let command = config.apply(command, own_args)?;
+    let matches =
+        command.clone().try_get_matches_from(&line).map_err(|error| usage::told(error, command, &line))?;
     match matches.subcommand() {
         Some(("checkpoints", matches)) => {
             let place = PlaceFlags::from_arg_matches(matches)?;
-            CheckpointsCommand::from_arg_matches(matches)?.execute(&place.checkpoint_dir(&config)?)
+            CheckpointsCommand::from_arg_matches(matches)?.execute(&place.checkpoint_dir())
         }
         Some(("explain", matches)) => {
             explain::explain(&build(matches)?, &ExplainFlags::from_arg_matches(matches)?)
@@ -98,28 +110,41 @@ fn start(matches: &ArgMatches, config: &ConfigFile, build: Build<'_>) -> Result<
     let settings = flags.settings(config)?;
     settings.check()?;
     console::start_log(if flags.display.status == StatusFlag::Off { &[] } else { &["pelton"] });
-    run::run(build(matches)?, flags.place.job_id(config), settings, &flags.display)
+    run::run(build(matches)?, flags.place.job_id(), settings, &flags.display)
+}
+
+/// The command line as `line` uses it: with a command, what would be done without one takes nothing
+/// from the environment.
+fn command_for(line: &[OsString], own_args: OwnArgs<'_>) -> Command {
+    let command = command(own_args);
+    let has_command = line.get(1).is_some_and(|word| command.find_subcommand(word).is_some());
+    if has_command { command.mut_args(|arg| arg.env(None::<&'static str>)) } else { command }
 }
 
 /// The command line; `run` is also what is done without a command.
 fn command(own_args: OwnArgs<'_>) -> Command {
-    let about = own_args(Command::new("own")).get_about().cloned();
+    let own = own_args(Command::new("own"));
+    let about = own.get_about().cloned();
+    let pelton = concat!("(Pelton ", env!("CARGO_PKG_VERSION"), ")");
+    let version = own.get_version().map_or_else(|| pelton.to_owned(), |own| format!("{own} {pelton}"));
     let with_own = |command: Command| {
         let command = own_args(command.next_help_heading("Arguments of the job"));
-        command.about(None::<&str>).long_about(None::<&str>)
+        command.about(None::<&str>).long_about(None::<&str>).version(None::<&str>)
     };
-    let run = |command: Command| <RunFlags as clap::Args>::augment_args(with_own(command));
+    let run = |command: Command| {
+        <RunFlags as clap::Args>::augment_args(with_own(command))
+            .after_help(format!("{SOURCES} More of the file: --help.\n\n{SIGNALS}"))
+            .after_long_help(format!("{SOURCES}\n\n{FILE}{}\n{SIGNALS}", file_settings::help()))
+    };
     let explain = <ExplainFlags as clap::Args>::augment_args(with_own(Command::new("explain")));
     let checkpoints = <PlaceFlags as clap::Args>::augment_args(Command::new("checkpoints"));
     let checkpoints = checkpoints.mut_args(|arg| arg.global(true));
     run(Command::new(console::program_name()))
         .about(about.unwrap_or_else(|| "A Pelton job".into()))
-        .after_help(AFTER_HELP)
+        .version(version)
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true)
-        .subcommand(
-            run(Command::new("run")).about("Run the job (also without a command)").after_help(AFTER_HELP),
-        )
+        .subcommand(run(Command::new("run")).about("Run the job (also without a command)"))
         .subcommand(explain.about("Show the graph of the job, without running it"))
         .subcommand(
             CheckpointsCommand::augment_subcommands(checkpoints)

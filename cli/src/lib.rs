@@ -3,7 +3,8 @@
 //! In reading order:
 //! * [`main`]: from a job's function to a process with `run`, `explain` and `checkpoints`;
 //! * `options`: the settings of a run from defaults, file, environment and flags; `config`: the
-//!   file;
+//!   file, with `file_settings` for those that have no flag; `usage` and `nearest`: what is said of
+//!   values and names that cannot be;
 //! * `run`: a job on the terminal; `status_line` and `summary`: what is said of it; `console`: the
 //!   one line that it shares with the log;
 //! * `explain`, `checkpoints`: the other commands of a job;
@@ -18,7 +19,9 @@ mod config;
 mod console;
 mod error;
 mod explain;
+mod file_settings;
 mod log;
+mod nearest;
 mod options;
 mod run;
 mod status_line;
@@ -26,6 +29,7 @@ mod summary;
 mod table;
 pub mod tool;
 mod units;
+mod usage;
 
 pub use app::main;
 pub use error::{Error, Remedy, Result};

@@ -1,7 +1,8 @@
-//! The flags of a run, and the settings that come of them: defaults, then the configuration file,
-//! then environment variables, then flags.
+//! The flags of a run, and the settings that come of them.
 //!
-//! What the settings mean, and which cannot work, is for `pelton-runtime`.
+//! That a setting comes from an environment variable or the configuration file when its flag is not
+//! given is clap's doing, which has both from here and from `config`. What the settings mean, and
+//! which cannot work, is for `pelton-runtime`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ pub(crate) struct RunFlags {
     #[arg(long, env = "PELTON_STATE_DIR", hide_env_values = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// The time between checkpoints, as 500ms, 10s or 5m, or `off` for one at the end alone [default: 10s]
-    #[arg(long, env = "PELTON_CHECKPOINT_INTERVAL", hide_env_values = true, value_name = "TIME")]
+    #[arg(long, env = "PELTON_CHECKPOINT_INTERVAL", hide_env_values = true, value_name = "TIME", value_parser = interval)]
     checkpoint_interval: Option<CheckpointInterval>,
     /// What keeps the state: `rocksdb` on disk, for any size of it, or `memory` [default: rocksdb, where the program is built with it]
     #[arg(long, env = "PELTON_BACKEND", hide_env_values = true, value_name = "BACKEND")]
@@ -54,7 +55,7 @@ pub(crate) struct RunFlags {
     #[arg(long, env = "PELTON_METRICS", hide_env_values = true, value_name = "ADDR", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Start from this checkpoint (see `checkpoints list`) [default: the newest]
-    #[arg(long, env = "PELTON_FROM", hide_env_values = true, value_name = "CHECKPOINT")]
+    #[arg(long, env = "PELTON_FROM", hide_env_values = true, value_name = "CHECKPOINT", value_parser = checkpoint)]
     from: Option<u64>,
     /// Allow that state in the checkpoint which no operator claims is dropped
     #[arg(long, env = "PELTON_ALLOW_DROPPED_STATE", hide_env_values = true, value_parser = FalseyValueParser::new())]
@@ -82,7 +83,7 @@ pub(crate) struct DisplayFlags {
     )]
     pub status: StatusFlag,
     /// How often a plain line is written
-    #[arg(long, env = "PELTON_STATUS_INTERVAL", hide_env_values = true, value_name = "TIME", default_value = "5s", value_parser = units::parse_duration)]
+    #[arg(long, env = "PELTON_STATUS_INTERVAL", hide_env_values = true, value_name = "TIME", default_value = "5s", value_parser = period)]
     pub status_interval: Duration,
     /// Write the final report as JSON to this file; `-` is standard output
     #[arg(long, env = "PELTON_REPORT", hide_env_values = true, value_name = "FILE")]
@@ -106,30 +107,30 @@ enum BackendFlag {
 
 impl PlaceFlags {
     /// The job's id.
-    pub fn job_id(&self, config: &ConfigFile) -> String {
-        let given = self.job_id.clone().or_else(|| config.job_id.clone());
-        given.unwrap_or_else(console::program_name)
+    pub fn job_id(&self) -> String {
+        self.job_id.clone().unwrap_or_else(console::program_name)
     }
 
-    /// Where the job's checkpoints lie.
-    pub fn checkpoint_dir(&self, config: &ConfigFile) -> Result<String> {
-        let configured = config.settings(&self.job_id(config))?.checkpoint_dir;
-        Ok(self.checkpoint_dir.clone().unwrap_or(configured))
+    /// Where the job's checkpoints lie. Two jobs that are started in one directory keep apart.
+    pub fn checkpoint_dir(&self) -> String {
+        self.checkpoint_dir.clone().unwrap_or_else(|| format!(".pelton/{}/checkpoints", self.job_id()))
     }
 }
 
 impl RunFlags {
-    /// The settings, the strongest of all that say something of each.
+    /// The settings, with those that only the file has.
     pub fn settings(&self, config: &ConfigFile) -> Result<JobSettings> {
-        let mut settings = config.settings(&self.place.job_id(config))?;
-        set(&mut settings.checkpoint_dir, self.place.checkpoint_dir.as_ref());
+        let mut settings =
+            JobSettings { checkpoint_dir: self.place.checkpoint_dir(), ..JobSettings::default() };
+        config.set_file_settings(&mut settings)?;
+        let state_dir = || PathBuf::from(".pelton").join(self.place.job_id()).join("state");
+        settings.state_dir = self.state_dir.clone().unwrap_or_else(state_dir);
         set(&mut settings.workers, self.workers.as_ref());
-        set(&mut settings.state_dir, self.state_dir.as_ref());
         set(&mut settings.checkpoint_interval, self.checkpoint_interval.as_ref());
         set(&mut settings.restart, self.restart.as_ref());
-        settings.metrics_address = self.metrics.or(settings.metrics_address);
-        settings.from_checkpoint = self.from.or(settings.from_checkpoint);
-        settings.allow_dropped_state |= self.allow_dropped_state;
+        settings.metrics_address = self.metrics;
+        settings.from_checkpoint = self.from;
+        settings.allow_dropped_state = self.allow_dropped_state;
         match self.backend {
             Some(BackendFlag::Rocksdb) => settings.backend = Backend::RocksDb,
             Some(BackendFlag::Memory) => settings.backend = Backend::Memory,
@@ -143,6 +144,22 @@ fn set<T: Clone>(setting: &mut T, given: Option<&T>) {
     if let Some(given) = given {
         setting.clone_from(given);
     }
+}
+
+fn interval(text: &str) -> Result<CheckpointInterval, String> {
+    if text == "off" {
+        return Ok(CheckpointInterval::Off);
+    }
+    let every_ms = units::parse_duration_ms(text).map_err(|problem| format!("{problem}, or `off`"))?;
+    Ok(CheckpointInterval::EveryMs(every_ms))
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    units::parse_period_ms(text).map(Duration::from_millis)
+}
+
+fn checkpoint(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write the number of a checkpoint, as `checkpoints list` shows it".to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -175,6 +192,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn intervals_have_units() {
+        for (text, ms) in
+            [("off", None), ("250ms", Some(250)), ("10s", Some(10_000)), ("1h", Some(3_600_000))]
+        {
+            assert_eq!(interval(text).unwrap().ms(), ms, "{text}");
+        }
+        for (text, problem) in [
+            ("5", "write 5s or 5ms, or `off`"),
+            ("", "no duration, such as 500ms or 10s, or `off`"),
+            ("-1s", "no duration"),
+            ("99999999999999999999s", "no duration"),
+        ] {
+            let message = interval(text).unwrap_err();
+            assert!(message.contains(problem), "{text}: {message}");
+        }
+    }
+
+    #[test]
     fn restart_strategies_are_read() {
         assert_eq!(restart("none").unwrap(), RestartStrategy::None);
         assert_eq!(
@@ -185,7 +220,7 @@ mod tests {
             restart("exponential:1s:2m").unwrap(),
             RestartStrategy::Exponential { initial_ms: 1_000, max_ms: 120_000 }
         );
-        for wrong in ["", "fixed", "fixed:x:1s", "fixed:1:fast", "exponential:1s", "never"] {
+        for wrong in ["", "fixed", "fixed:x:1s", "fixed:1:fast", "fixed:1:5", "exponential:1s", "never"] {
             let message = restart(wrong).unwrap_err();
             assert!(message.contains("`fixed:3:1s`"), "{wrong}: {message}");
         }

@@ -16,7 +16,7 @@ use pelton_runtime::job::Watcher;
 use pelton_runtime::signals::stop_on_signals;
 use pelton_runtime::{Job, JobReport, JobSettings, JobSpec};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::options::{DisplayFlags, StatusFlag};
 use crate::{console, status_line, summary, units};
 
@@ -25,6 +25,9 @@ const LINE_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
+    if let Some(path) = &flags.report {
+        check_report(path)?;
+    }
     let begins = begins(&id, &settings);
     let job = Job::start(JobSpec::new(id, graph, settings))?;
     stop_on_signals(job.stopper())?;
@@ -47,7 +50,7 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
 /// What it runs with, in a line: where to look when something is not as expected.
 fn begins(id: &str, settings: &JobSettings) -> String {
     let checkpoints = match settings.checkpoint_interval.ms() {
-        Some(ms) => format!("a checkpoint each {}", units::millis(ms)),
+        Some(ms) => format!("a checkpoint each {}", units::period(ms)),
         None => "a checkpoint at the end".to_owned(),
     };
     let metrics = settings
@@ -60,6 +63,21 @@ fn begins(id: &str, settings: &JobSettings) -> String {
     )
 }
 
+/// Refuses a place where no report can be written, before anything is run.
+fn check_report(path: &Path) -> Result {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let problem = if path == Path::new("-") {
+        return Ok(());
+    } else if path.is_dir() {
+        "it is a directory; name a file".to_owned()
+    } else if !directory.is_dir() {
+        format!("there is no directory {}; make it, or name another file", directory.display())
+    } else {
+        return Ok(());
+    };
+    Err(Error::configuration(format!("cannot write the report to {}: {problem}", path.display())))
+}
+
 fn write_report(report: &JobReport, path: &Path) -> Result {
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
@@ -67,7 +85,10 @@ fn write_report(report: &JobReport, path: &Path) -> Result {
         return Ok(std::io::stdout().lock().write_all(&text)?);
     }
     std::fs::write(path, text).map_err(|error| {
-        Error::configuration(format!("cannot write the report to {}: {error}", path.display()))
+        Error::new(
+            Remedy::Retry,
+            format!("the job is over, but its report cannot be written to {}: {error}", path.display()),
+        )
     })
 }
 

@@ -4,12 +4,46 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Reads `500ms`, `10s`, `1h 30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` has no unit: write {text}s or {text}ms"));
+    }
     humantime::parse_duration(text).map_err(|_| format!("`{text}` is no duration, such as 500ms or 10s"))
 }
 
 /// As [`parse_duration`], in milliseconds.
 pub(crate) fn parse_duration_ms(text: &str) -> Result<u64, String> {
-    u64::try_from(parse_duration(text)?.as_millis()).map_err(|_| format!("`{text}` is too long"))
+    let duration = parse_duration(text)?;
+    if !duration.subsec_nanos().is_multiple_of(1_000_000) {
+        return Err(format!("`{text}` is no whole number of milliseconds"));
+    }
+    u64::try_from(duration.as_millis()).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// As [`parse_duration_ms`], and more than none.
+pub(crate) fn parse_period_ms(text: &str) -> Result<u64, String> {
+    match parse_duration_ms(text)? {
+        0 => Err(format!("`{text}` is no time at all: write 500ms or 10s")),
+        ms => Ok(ms),
+    }
+}
+
+/// As [`parse_duration`], in microseconds.
+pub(crate) fn parse_duration_us(text: &str) -> Result<u64, String> {
+    let duration = parse_duration(text)?;
+    if !duration.subsec_nanos().is_multiple_of(1_000) {
+        return Err(format!("`{text}` is no whole number of microseconds"));
+    }
+    u64::try_from(duration.as_micros()).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// A duration as [`parse_duration_us`] reads it: `100us`.
+pub(crate) fn period_us(us: u64) -> String {
+    humantime::format_duration(Duration::from_micros(us)).to_string()
+}
+
+/// A duration as [`parse_duration_ms`] reads it: `1h 30m`.
+pub(crate) fn period(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 /// Reads `1024`, `64KiB`, `10MiB`, `2GiB`, `1TiB`.
@@ -152,6 +186,15 @@ mod tests {
         }
         assert_eq!(parse_duration_ms("1h 30m"), Ok(5_400_000));
         assert!(parse_duration_ms("soon").unwrap_err().contains("500ms"));
+        assert!(parse_duration_ms("").unwrap_err().contains("500ms"));
+        for bare in ["0", "5"] {
+            let message = parse_duration_ms(bare).unwrap_err();
+            assert!(message.contains(&format!("write {bare}s or {bare}ms")), "{message}");
+        }
+        assert!(parse_duration_ms("500us").unwrap_err().contains("whole number of milliseconds"));
+        assert_eq!((parse_duration_ms("0s"), parse_period_ms("2s")), (Ok(0), Ok(2_000)));
+        assert!(parse_period_ms("0ms").unwrap_err().contains("no time at all"));
+        assert_eq!(period(5_400_000), "1h 30m");
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! The engine's limits, with their units, defaults and reasons.
 
-use serde::{Deserialize, Serialize};
-
 /// Limits of batches, channels and watermarks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Records in a full batch. Below about 1,000 the cost of progress tracking per batch shows.
     pub batch_records: usize,

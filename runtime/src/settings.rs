@@ -1,17 +1,15 @@
 //! The settings of a job, with their units, defaults and reasons.
 //!
 //! Owns what can be set and what cannot work. Where settings come from (command line, file,
-//! environment) is for `pelton-cli`.
+//! environment), and how they are written there, is for `pelton-cli`; problems are told by the names
+//! that they have there.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Component, Path, PathBuf};
 
 use pelton_dataflow::key::KeyGroups;
 use pelton_dataflow::settings::Settings;
 use pelton_state::files::Backend;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::JobError;
 
@@ -19,8 +17,7 @@ use crate::error::JobError;
 pub const MAX_WORKERS: usize = 1_024;
 
 /// How a job runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobSettings {
     /// Worker threads. Default: one for each core.
     pub workers: usize,
@@ -28,9 +25,8 @@ pub struct JobSettings {
     pub state_dir: PathBuf,
     /// Where checkpoints lie: a directory.
     pub checkpoint_dir: String,
-    /// The time from one checkpoint to the next, in milliseconds, or `"off"`: then there is one at
-    /// the end of the input and one when the job is stopped.
-    #[serde(rename = "checkpoint_interval_ms")]
+    /// The time from one checkpoint to the next, unless it is off: then there is one at the end of
+    /// the input and one when the job is stopped.
     pub checkpoint_interval: CheckpointInterval,
     /// How long a checkpoint may take before it is abandoned, in milliseconds.
     pub checkpoint_timeout_ms: u64,
@@ -105,9 +101,9 @@ impl JobSettings {
             (self.workers <= MAX_WORKERS, "`workers` is more than 1024: use as many as there are cores"),
             (
                 self.checkpoint_interval != CheckpointInterval::EveryMs(0),
-                "`checkpoint_interval_ms` is 0: give the time between checkpoints, or \"off\"",
+                "`checkpoint_interval` is 0: give the time between checkpoints, such as 10s, or `off`",
             ),
-            (self.checkpoint_timeout_ms > 0, "`checkpoint_timeout_ms` is 0: no checkpoint could complete"),
+            (self.checkpoint_timeout_ms > 0, "`checkpoint_timeout` is 0: no checkpoint could complete"),
             (
                 self.retained_checkpoints > 0,
                 "`retained_checkpoints` is 0: the newest checkpoint is always kept",
@@ -116,27 +112,81 @@ impl JobSettings {
                 KeyGroups::new(self.key_groups).is_some(),
                 "`key_groups` must be from 1 to 32768; 128 suits most jobs",
             ),
-            (self.state_memory_mib > 0, "`state_memory_mib` is 0: state needs memory"),
+            (self.state_memory_mib > 0, "`state_memory` is 0: state needs memory"),
             (
                 self.discovery_interval_ms > 0,
-                "`discovery_interval_ms` is 0: give the time between look-ups of splits",
+                "`discovery_interval` is 0: give the time between look-ups of splits",
             ),
             (self.stuck_after_ms > 0, "`stuck_after_ms` is 0: give the longest time a call may take"),
             (engine.batch_records > 0, "`engine.batch_records` is 0: a batch holds at least one record"),
             (engine.channel_batches > 0, "`engine.channel_batches` is 0: nothing could be sent"),
             (!self.checkpoint_dir.is_empty(), "`checkpoint_dir` is empty: give a directory"),
+            (!self.state_dir.as_os_str().is_empty(), "`state_dir` is empty: give a directory"),
             (
                 self.backend != Backend::RocksDb || cfg!(feature = "rocksdb"),
                 "`backend` is rocksdb, which this program was built without: use memory, or build with the feature `rocksdb`",
             ),
         ];
-        let problems: Vec<_> =
+        let mut problems: Vec<_> =
             rules.iter().filter(|(holds, _)| !holds).map(|(_, problem)| (*problem).to_owned()).collect();
+        let directories = self.directories();
+        problems.extend(directories.iter().filter_map(|(name, _, place)| {
+            let file = place.ancestors().find(|part| part.is_file())?.display();
+            Some(format!("`{name}`: {file} is a file, where a directory is expected; check the path, or name another one"))
+        }));
+        problems.extend(shared_directory(&directories));
         if problems.is_empty() { Ok(()) } else { Err(JobError::Settings { problems }) }
+    }
+
+    /// The local directories that are set: their names, what was given, and where they lie.
+    fn directories(&self) -> Vec<(&'static str, &Path, PathBuf)> {
+        let checkpoint_dir = self.checkpoint_dir.strip_prefix("file://").unwrap_or(&self.checkpoint_dir);
+        let all = [("state_dir", self.state_dir.as_path()), ("checkpoint_dir", Path::new(checkpoint_dir))];
+        let is_local = |path: &Path| !path.as_os_str().is_empty() && !path.to_string_lossy().contains("://");
+        all.into_iter()
+            .filter(|(_, path)| is_local(path))
+            .map(|(name, path)| (name, path, place(path)))
+            .collect()
     }
 }
 
-/// The time between checkpoints: milliseconds, or `"off"`.
+/// What is wrong if state and checkpoints share a directory.
+fn shared_directory(directories: &[(&str, &Path, PathBuf)]) -> Option<String> {
+    let [(_, state_dir, state), (_, checkpoint_dir, checkpoints)] = directories else { return None };
+    let (state_dir, checkpoint_dir) = (state_dir.display(), checkpoint_dir.display());
+    let how = if state == checkpoints {
+        format!("`state_dir` and `checkpoint_dir` are the same directory, {state_dir}")
+    } else if state.starts_with(checkpoints) {
+        format!("`state_dir` ({state_dir}) lies inside `checkpoint_dir` ({checkpoint_dir})")
+    } else if checkpoints.starts_with(state) {
+        format!("`checkpoint_dir` ({checkpoint_dir}) lies inside `state_dir` ({state_dir})")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{how}: state is cleared when a job starts, checkpoints must last; give each a directory of its own"
+    ))
+}
+
+/// The place that `path` stands for: absolute, without `..`, and through symbolic links as far as it
+/// is there.
+fn place(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let Some((part, mut place)) = there else { return absolute };
+    let missing = absolute.strip_prefix(part).unwrap_or(Path::new(""));
+    for component in missing.components() {
+        match component {
+            Component::ParentDir => {
+                place.pop();
+            }
+            other => place.push(other),
+        }
+    }
+    place
+}
+
+/// The time between checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointInterval {
     /// Only when splits give way to their children, at the end of the input, and at a stop.
@@ -156,28 +206,6 @@ impl CheckpointInterval {
     }
 }
 
-impl FromStr for CheckpointInterval {
-    type Err = String;
-
-    /// Reads `off`, `500ms`, `10s`, `5m`, or a plain number of milliseconds.
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = match &text[digits.len()..] {
-            "" | "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" | "min" => Some(60_000),
-            _ => None,
-        };
-        unit.zip(digits.parse::<u64>().ok())
-            .and_then(|(unit, count)| count.checked_mul(unit))
-            .map(Self::EveryMs)
-            .ok_or_else(|| format!("`{text}` is no interval: write `500ms`, `10s`, `5m` or `off`"))
-    }
-}
-
 impl std::fmt::Display for CheckpointInterval {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -187,33 +215,8 @@ impl std::fmt::Display for CheckpointInterval {
     }
 }
 
-impl Serialize for CheckpointInterval {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_str("off"),
-            Self::EveryMs(ms) => serializer.serialize_u64(*ms),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for CheckpointInterval {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Ms(u64),
-            Text(String),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::Ms(ms) => Ok(Self::EveryMs(ms)),
-            Written::Text(text) => text.parse().map_err(D::Error::custom),
-        }
-    }
-}
-
 /// What happens after a failure. A completed checkpoint makes earlier failures forgotten.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "strategy", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestartStrategy {
     /// The job fails.
     None,
@@ -253,8 +256,8 @@ mod tests {
         };
         let message = settings.check().unwrap_err().to_string();
         assert!(message.contains("`workers` is 0: a job needs at least one"), "{message}");
-        assert!(message.contains("`checkpoint_interval_ms` is 0"), "{message}");
-        assert!(message.contains("or \"off\""), "{message}");
+        assert!(message.contains("`checkpoint_interval` is 0"), "{message}");
+        assert!(message.contains("or `off`"), "{message}");
     }
 
     #[test]
@@ -263,19 +266,47 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_read_with_their_units() {
-        for (text, ms) in [
-            ("off", None),
-            ("250", Some(250)),
-            ("250ms", Some(250)),
-            ("10s", Some(10_000)),
-            ("5m", Some(300_000)),
+    fn state_and_checkpoints_lie_in_directories_of_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("there")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("there"), root.path().join("link")).unwrap();
+        let problem = |state: &str, checkpoints: &str| {
+            let checkpoints = match checkpoints.strip_prefix("file://") {
+                Some(path) => format!("file://{}", root.path().join(path).display()),
+                None => root.path().join(checkpoints).display().to_string(),
+            };
+            let settings = JobSettings {
+                state_dir: root.path().join(state),
+                checkpoint_dir: checkpoints,
+                backend: Backend::Memory,
+                ..JobSettings::default()
+            };
+            settings.check().err().map(|error| error.to_string())
+        };
+        for (state, checkpoints, how) in [
+            ("a", "a", "are the same directory"),
+            ("a", "b/../a/.", "are the same directory"),
+            ("a", "file://a", "are the same directory"),
+            ("there/a", "link/a", "are the same directory"),
+            ("a/b/c", "a", "`state_dir` ("),
+            ("a", "a/b", "`checkpoint_dir` ("),
         ] {
-            assert_eq!(text.parse::<CheckpointInterval>().unwrap().ms(), ms, "{text}");
+            let message = problem(state, checkpoints).unwrap_or_default();
+            assert!(
+                message.contains(how) && message.contains("of its own"),
+                "{state} {checkpoints}: {message}"
+            );
         }
-        for text in ["", "s", "-1s", "10h", "ten", "99999999999999999999s"] {
-            let message = text.parse::<CheckpointInterval>().unwrap_err();
-            assert!(message.contains("write `500ms`"), "{message}");
+        std::fs::write(root.path().join("file"), "").unwrap();
+        for (state, checkpoints, name) in [("file", "a", "`state_dir`"), ("a", "file/b", "`checkpoint_dir`")]
+        {
+            let message = problem(state, checkpoints).unwrap_or_default();
+            let expected = format!("{name}: {} is a file, where", root.path().join("file").display());
+            assert!(message.contains(&expected), "{message}");
+        }
+        for (state, checkpoints) in [("a", "b"), ("a", "ab"), ("p/state", "p/checkpoints"), ("there/a", "a")]
+        {
+            assert_eq!(problem(state, checkpoints), None, "{state} {checkpoints}");
         }
     }
 }

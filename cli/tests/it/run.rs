@@ -25,7 +25,7 @@ fn a_job_runs_to_the_end_of_its_input() {
     assert_eq!(sorted(committed_lines(&shell.path("out"))), counts(1_000));
 
     for part in [
-        "pelton-test-job: 2 workers, a checkpoint each 10.00 s in .pelton/pelton-test-job/checkpoints; Ctrl-C",
+        "pelton-test-job: 2 workers, a checkpoint each 10s in .pelton/pelton-test-job/checkpoints; Ctrl-C",
         "job `pelton-test-job` has processed all its input, in ",
         "  numbers    1,000",
         "  counts    1,000",
@@ -47,6 +47,14 @@ fn run_is_what_a_job_does_without_a_command() {
     ran.says("");
     assert_eq!(sorted(committed_lines(&shell.path("out"))), counts(100));
     assert!(shell.read("report.json").contains("\"end\": \"completed\""));
+
+    let again = shell.numbers("--output out --count 100");
+    assert_eq!(again.code, 0, "{}", again.err);
+    assert!(
+        again.err.contains("nothing was run: its checkpoint holds the end of all input"),
+        "{}",
+        again.err
+    );
 }
 
 #[test]
@@ -139,18 +147,40 @@ fn a_panic_of_the_job_is_told_with_its_place() {
 #[test]
 fn flags_that_cannot_work_are_told() {
     let shell = Shell::new();
-    let run = |flags: &str| shell.numbers(&format!("run --output out {flags}"));
+    let run = |flags: &str| shell.numbers(&format!("run --output out --count 1 {flags}"));
     run("--speed 3").fails_with(2, &["unexpected argument '--speed'"]);
-    run("--workers 0 --checkpoint-interval 0").fails(
+    run("--workers 0 --checkpoint-interval 0s").fails(
         2,
-        "the settings of the job cannot work:\n  - `workers` is 0: a job needs at least one\n  - `checkpoint_interval_ms` is 0: give the time between checkpoints, or \"off\"",
+        "the settings of the job cannot work:\n  - `workers` is 0: a job needs at least one\n  - `checkpoint_interval` is 0: give the time between checkpoints, such as 10s, or `off`",
     );
-    run("--checkpoint-interval soon").fails_with(2, &["`soon` is no interval: write `500ms`"]);
+    run("--checkpoint-interval soon")
+        .fails_with(2, &["`soon` is no duration, such as 500ms or 10s, or `off`"]);
+    for flag in ["--checkpoint-interval", "--status-interval"] {
+        run(&format!("{flag} 5")).fails_with(2, &["`5` has no unit: write 5s or 5ms"]);
+    }
+    run("--restart fixed:3:5").fails_with(2, &["`5` has no unit: write 5s or 5ms"]);
+    run("--status-interval 0s").fails_with(2, &["`0s` is no time at all: write 500ms or 10s"]);
+    run("--from newest").fails_with(2, &["write the number of a checkpoint, as `checkpoints list` shows it"]);
+    run("--state-dir d --checkpoint-dir d/").fails(
+        2,
+        "the settings of the job cannot work:\n  - `state_dir` and `checkpoint_dir` are the same directory, d: state is cleared when a job starts, checkpoints must last; give each a directory of its own",
+    );
+    run("--checkpoint-dir .pelton").fails_with(
+        2,
+        &["`state_dir` (.pelton/pelton-test-job/state) lies inside `checkpoint_dir` (.pelton)"],
+    );
+    run("--report nowhere/report.json").fails(
+        2,
+        "cannot write the report to nowhere/report.json: there is no directory nowhere; make it, or name another file",
+    );
+    run("--report .").fails(2, "cannot write the report to .: it is a directory; name a file");
+    shell.write("file", "");
+    run("--checkpoint-dir file").fails_with(2, &["`checkpoint_dir`: ", "/file is a file, where a directory"]);
+    run("--state-dir file/below").fails_with(2, &["`state_dir`: ", "/file is a file, where a directory"]);
     run("--metrics 9464").fails_with(2, &["write it as ADDRESS:PORT, such as 127.0.0.1:9464"]);
     run("--restart often").fails_with(2, &["it is no restart strategy; write `none`, `fixed:3:1s`"]);
     run("--backend disk").fails_with(2, &["invalid value 'disk'", "rocksdb, memory"]);
-    run("--from 99 --count 1")
-        .fails_with(2, &["there is no checkpoint 99 in `.pelton/pelton-test-job/checkpoints`"]);
+    run("--from 99").fails_with(2, &["there is no checkpoint 99 in `.pelton/pelton-test-job/checkpoints`"]);
     shell.numbers("run").fails_with(2, &["required arguments were not provided", "--output <DIR>"]);
     assert!(!shell.path("out").exists());
 }
@@ -197,5 +227,24 @@ fn help_shows_the_arguments_of_the_job_and_of_all_jobs() {
         "PELTON_WORKERS",
         "Exit codes:",
     ]);
+    // Each setting that only the file has, with its default.
+    shell.numbers("run --help").has(&[
+        "checkpoint_interval = \"5s\"",
+        "checkpoint_timeout = \"10m\"",
+        "tolerated_checkpoint_failures = 3",
+        "retained_checkpoints = 3",
+        "state_memory = \"512MiB\"",
+        "key_groups = 128",
+        "discovery_interval = \"1s\"",
+        "[engine]",
+        "batch_records = 1024",
+        "batch_linger = \"1ms\"",
+        "channel_batches = 8",
+        "watermark_interval = \"5ms\"",
+        "slice = \"1ms\"",
+        "poll_interval = \"100us\"",
+    ]);
+    shell.numbers("-h").has(&["More of the file: --help", "Exit codes:"]);
+    shell.numbers("--version").says(concat!("pelton-test-job (Pelton ", env!("CARGO_PKG_VERSION"), ")\n"));
     shell.numbers("explain --help").has(&["--dot", "--output <DIR>"]);
 }
