@@ -1,13 +1,18 @@
 //! `checkpoints list|show|verify`: what lies in a checkpoint store.
 //!
-//! Reads only. What entries say is for `pelton_state::checkpoint`.
+//! Reads only. What one checkpoint holds is told in `show`, with `visibility` for what its sinks have
+//! committed. What entries say is for `pelton_state::checkpoint`.
+
+mod show;
+mod visibility;
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Subcommand;
-use pelton_dataflow::time::EventTime;
 use pelton_state::checkpoint::log::{self, Found};
 use pelton_state::checkpoint::manifest::{Entry, Manifest};
 use pelton_state::checkpoint::store::CheckpointStore;
@@ -25,14 +30,35 @@ pub(crate) enum CheckpointsCommand {
     List,
     /// Show what a checkpoint holds: sources, operators, state, what sinks have yet to commit
     Show {
-        /// Its number [default: the newest]
-        checkpoint: Option<u64>,
+        /// Its number, or `latest`
+        #[arg(default_value = "latest")]
+        checkpoint: Which,
     },
     /// Read every file of the checkpoints and compare it with its checksum
     Verify {
-        /// Their numbers [default: all]
-        checkpoints: Vec<u64>,
+        /// Their numbers, or `latest` [default: all]
+        checkpoints: Vec<Which>,
     },
+}
+
+/// A checkpoint, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Latest,
+    Number(u64),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            number => number.parse().map(Self::Number).map_err(|_| {
+                "write the number of a checkpoint, as `checkpoints list` shows it, or `latest`".to_owned()
+            }),
+        }
+    }
 }
 
 impl CheckpointsCommand {
@@ -42,7 +68,7 @@ impl CheckpointsCommand {
         let mut out = std::io::stdout().lock();
         match self {
             Self::List => list(&store, &mut out),
-            Self::Show { checkpoint } => show(&store, *checkpoint, &mut out),
+            Self::Show { checkpoint } => show::show(&store, *checkpoint, &mut out),
             Self::Verify { checkpoints } => verify(&store, checkpoints, &mut out),
         }
     }
@@ -51,20 +77,35 @@ impl CheckpointsCommand {
 /// Opening a store makes its directory, which looking at it must not.
 fn open(directory: &str) -> Result<CheckpointStore> {
     let path = directory.strip_prefix("file://").unwrap_or(directory);
-    if !path.contains("://") && !std::path::Path::new(path).is_dir() {
-        return Err(Error::configuration(format!(
-            "there is no checkpoint directory {path}: check the path, or run the job first (it is given by --checkpoint-dir)"
-        )));
+    let local = Path::new(path);
+    if !path.contains("://") && !local.is_dir() {
+        return Err(Error::configuration(match local.ancestors().find(|part| part.is_file()) {
+            Some(file) => format!(
+                "{} is a file, where a checkpoint directory is expected; check the path (--checkpoint-dir)",
+                file.display()
+            ),
+            None => format!(
+                "the checkpoint directory {path} does not exist; check the path (--checkpoint-dir), or run the job first"
+            ),
+        }));
     }
     Ok(CheckpointStore::open(directory)?)
 }
 
-fn list(store: &CheckpointStore, out: &mut impl Write) -> Result<ExitCode> {
+/// What the store holds, which is something: else it is not where the job has its checkpoints.
+fn entries(store: &CheckpointStore) -> Result<Vec<Found>> {
     let entries = log::entries(store)?;
     if entries.is_empty() {
-        writeln!(out, "there are no checkpoints in {}", store.location())?;
-        return Ok(ExitCode::SUCCESS);
+        return Err(Error::configuration(format!(
+            "the checkpoint directory {} holds no checkpoints; check the path (--checkpoint-dir), or run the job first",
+            store.location()
+        )));
     }
+    Ok(entries)
+}
+
+fn list(store: &CheckpointStore, out: &mut impl Write) -> Result<ExitCode> {
+    let entries = entries(store)?;
     let mut table = Table::new(&[
         ">checkpoint",
         ">generation",
@@ -133,162 +174,56 @@ fn duration(manifest: &Manifest) -> String {
     units::millis(u64::try_from(manifest.completed_ms - manifest.started_ms).unwrap_or(0))
 }
 
-fn show(store: &CheckpointStore, asked: Option<u64>, out: &mut impl Write) -> Result<ExitCode> {
-    let (sequence, manifest) = find(store, asked)?;
-    writeln!(out, "checkpoint {sequence} of job `{}`", manifest.job)?;
-    writeln!(out, "  completed    {}, took {}", units::time(manifest.completed_ms), duration(&manifest))?;
-    writeln!(out, "  generation   {}, epoch {}", manifest.generation, manifest.epoch.0)?;
-    writeln!(
-        out,
-        "  taken by     {}, {} key groups",
-        units::plural(manifest.workers as u64, "worker"),
-        manifest.groups.count()
-    )?;
-    writeln!(
-        out,
-        "  files        {}, {} ({} new)",
-        units::count(manifest.files().count() as u64),
-        units::bytes(manifest.total_bytes()),
-        units::bytes(manifest.new_bytes())
-    )?;
-    if !note(&manifest).is_empty() {
-        writeln!(out, "  note         {}", note(&manifest))?;
-    }
-    show_sources(&manifest, out)?;
-    show_operators(&manifest, out)?;
-    show_sinks(&manifest, out)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn show_sources(manifest: &Manifest, out: &mut impl Write) -> Result {
-    for source in &manifest.sources {
-        let complete = if source.complete { ", no more will be found" } else { "" };
-        let splits = units::plural(source.splits.len() as u64, "split");
-        writeln!(out, "\nsource `{}`: {splits}{complete}", source.source)?;
-        let mut table = Table::new(&["  split", "status", "latest event", "position"]);
-        for split in &source.splits {
-            let state = &split.state;
-            let status = match (split.assigned, split.finished_in) {
-                (_, Some(epoch)) => format!("finished in epoch {}", epoch.0),
-                (true, None) => format!("{:?}", state.status).to_lowercase(),
-                (false, None) => "waits for its parents".to_owned(),
-            };
-            let position = state.position.as_deref().map_or_else(|| "at its start".to_owned(), position);
-            table.row([format!("  {}", state.info.id), status, watermark(state.max_time), position]);
-        }
-        write!(out, "{table}")?;
-    }
-    Ok(())
-}
-
-fn show_operators(manifest: &Manifest, out: &mut impl Write) -> Result {
-    let mut operators: Vec<&str> = Vec::new();
-    for part in &manifest.operators {
-        if !operators.contains(&part.operator.as_str()) {
-            operators.push(&part.operator);
-        }
-    }
-    if !operators.is_empty() {
-        let mut table = Table::new(&["operator", ">watermark", ">bytes besides keyed state"]);
-        for operator in operators {
-            let parts = || manifest.operators.iter().filter(|part| part.operator == operator);
-            let least = parts().map(|part| part.watermark).min();
-            let bytes = parts().map(|part| part.bytes.len() as u64).sum();
-            table.row([operator.to_owned(), least.map_or_else(String::new, watermark), units::bytes(bytes)]);
-        }
-        write!(out, "\n{table}")?;
-    }
-    let mut table = Table::new(&["keyed state of", "state", "kind", ">version", "type", "note"]);
-    let mut is_empty = true;
-    for (operator, entry) in manifest.names.operators() {
-        for (name, state) in &entry.states {
-            is_empty = false;
-            let note = if state.live { "" } else { "no longer in the job" };
-            table.row([
-                operator.to_owned(),
-                name.clone(),
-                state.kind.clone(),
-                state.version.to_string(),
-                state.type_name.clone(),
-                note.to_owned(),
-            ]);
-        }
-    }
-    if !is_empty {
-        write!(out, "\n{table}")?;
-    }
-    Ok(())
-}
-
-fn show_sinks(manifest: &Manifest, out: &mut impl Write) -> Result {
-    for sink in manifest.committables.iter().filter(|sink| !sink.committables.is_empty()) {
-        let number = units::plural(sink.committables.len() as u64, "transaction");
-        writeln!(
-            out,
-            "\nsink `{}`: {number} to commit when the job starts from here, unless they have been",
-            sink.sink
-        )?;
-    }
-    Ok(())
-}
-
-fn watermark(watermark: EventTime) -> String {
-    match watermark {
-        EventTime::MIN => "none yet".to_owned(),
-        EventTime::END => "end".to_owned(),
-        EventTime(ms) => units::time(ms),
-    }
-}
-
-/// Positions are in their sources' own formats: text is shown as it is, other bytes as they are.
-fn position(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()) => text.to_owned(),
-        _ => bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
-    }
-}
-
-/// The checkpoint `asked`, or the newest that can be read.
-fn find(store: &CheckpointStore, asked: Option<u64>) -> Result<(u64, Manifest)> {
-    let entries = log::entries(store)?;
+/// The checkpoint `asked` among `entries`; the latest is the newest that can be read.
+fn find(store: &CheckpointStore, entries: &[Found], asked: Which) -> Result<(u64, Manifest)> {
     let mut known = Vec::new();
     let mut newest = None;
     for found in entries {
-        match found.entry {
+        match &found.entry {
+            Ok(Entry::Checkpoint(manifest)) if asked == Which::Number(found.sequence) => {
+                return Ok((found.sequence, (**manifest).clone()));
+            }
             Ok(Entry::Checkpoint(manifest)) => {
                 known.push(found.sequence.to_string());
-                newest = Some((found.sequence, *manifest));
+                newest = Some((found.sequence, manifest));
             }
-            Err(problem) if asked == Some(found.sequence) => return Err(problem.into()),
-            _ => {}
-        }
-        if asked.is_some() && newest.as_ref().map(|(sequence, _)| *sequence) == asked {
-            break;
+            Ok(Entry::Takeover(_)) => {}
+            Err(_) if asked == Which::Number(found.sequence) => {
+                // Once more, for the error itself.
+                log::read(store, found.sequence)?;
+            }
+            Err(_) => {}
         }
     }
     match (asked, newest) {
-        (Some(asked), Some((sequence, manifest))) if asked == sequence => Ok((sequence, manifest)),
-        (None, Some(newest)) => Ok(newest),
-        (Some(sequence), _) => {
+        (Which::Latest, Some((sequence, manifest))) => Ok((sequence, (**manifest).clone())),
+        (Which::Latest, None) => Err(none_yet(store)),
+        (Which::Number(sequence), _) => {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let location = store.location().to_owned();
             Err(StateError::NoSuchCheckpoint { sequence, location, known }.into())
         }
-        (None, None) => {
-            Err(Error::configuration(format!("there are no checkpoints in {}", store.location())))
-        }
     }
 }
 
-fn verify(store: &CheckpointStore, asked: &[u64], out: &mut impl Write) -> Result<ExitCode> {
-    for sequence in asked {
-        find(store, Some(*sequence))?;
+fn none_yet(store: &CheckpointStore) -> Error {
+    Error::configuration(format!(
+        "the job has begun in {}, and has completed no checkpoint yet; let it run on",
+        store.location()
+    ))
+}
+
+fn verify(store: &CheckpointStore, asked: &[Which], out: &mut impl Write) -> Result<ExitCode> {
+    let entries = entries(store)?;
+    let mut chosen = Vec::new();
+    for which in asked {
+        chosen.push(find(store, &entries, *which)?.0);
     }
     let (mut checked, mut bytes, mut problems) = (0, 0, 0);
     // Checkpoints share files: each is read once.
     let mut good: HashMap<String, StoredFile> = HashMap::new();
-    for found in log::entries(store)? {
-        if !asked.is_empty() && !asked.contains(&found.sequence) {
+    for found in entries {
+        if !chosen.is_empty() && !chosen.contains(&found.sequence) {
             continue;
         }
         let manifest = match found.entry {
@@ -323,6 +258,9 @@ fn verify(store: &CheckpointStore, asked: &[u64], out: &mut impl Write) -> Resul
         units::plural(good.len() as u64, "file"),
         units::bytes(bytes)
     );
+    if checked == 0 && problems == 0 {
+        return Err(none_yet(store));
+    }
     if problems > 0 {
         writeln!(out, "{read}: {}", units::plural(problems, "problem"))?;
         return Ok(Remedy::CorruptData.exit_code());

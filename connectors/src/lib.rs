@@ -6,7 +6,8 @@
 //!   into a function, and nowhere;
 //! * [`Files`]: JSON lines and CSV in, JSON lines out exactly once;
 //! * [`ShardLog`]: streams of the shard log, read and written exactly once;
-//! * [`mod@format`]: how one record is written as bytes.
+//! * [`mod@format`]: how one record is written as bytes;
+//! * [`describe_position`]: where in a split a checkpoint stands, for people.
 //!
 //! The contracts they fulfil are `pelton_dataflow::{source, sink}`. No connector knows operators,
 //! state or the runtime.
@@ -31,5 +32,6 @@ pub use error::{Error, Result};
 pub use files::Files;
 pub use format::{Bincode, Decode, DecodeWith, Encode, Json, Raw};
 pub use generator::Generator;
+pub use position::describe as describe_position;
 pub use shard_log::{LogAddress, ShardLog};
 pub use values::Values;

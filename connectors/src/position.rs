@@ -45,6 +45,34 @@ pub(crate) fn encode<const N: usize>(kind: Kind, fields: [u64; N]) -> Vec<u8> {
     bytes
 }
 
+/// A position as its source would say it; `None` if the bytes are no position of a source of this
+/// crate, or of a newer version.
+///
+/// ```
+/// let bytes = b"\x01\x01\x2a\0\0\0\0\0\0\0";
+/// assert_eq!(pelton_connectors::describe_position(bytes).as_deref(), Some("next is index 42"));
+/// assert_eq!(pelton_connectors::describe_position(b"of another source"), None);
+/// ```
+#[must_use]
+pub fn describe(bytes: &[u8]) -> Option<String> {
+    let [tag, VERSION, fields @ ..] = bytes else { return None };
+    let (words, []) = fields.as_chunks::<8>() else { return None };
+    let fields: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    Some(match (*tag, &fields[..]) {
+        (tag, [next]) if tag == Kind::Index as u8 => format!("next is index {next}"),
+        (tag, [offset, 1]) if tag == Kind::File as u8 => format!("byte {offset}, after 1 line"),
+        (tag, [offset, lines]) if tag == Kind::File as u8 => format!("byte {offset}, after {lines} lines"),
+        (tag, [next, u64::MAX]) if tag == Kind::Shard as u8 => format!("next is sequence number {next}"),
+        (tag, [next, end]) if tag == Kind::Shard as u8 && next > end => {
+            format!("read to its end, sequence number {end}")
+        }
+        (tag, [next, end]) if tag == Kind::Shard as u8 => {
+            format!("next is sequence number {next}, of up to {end}")
+        }
+        _ => return None,
+    })
+}
+
 /// The fields of the position of `split`.
 pub(crate) fn decode<const N: usize>(kind: Kind, bytes: &[u8], split: &SplitId) -> Result<[u64; N]> {
     let wrong = |reason: String| Error::Position { split: split.clone(), expected: kind.name(), reason };
@@ -96,6 +124,31 @@ mod tests {
             decode(Kind::Shard, b"\x03\x01\xff\xff\xff\xff\xff\xff\xff\xff", &split()).unwrap(),
             [u64::MAX]
         );
+    }
+
+    #[test]
+    fn positions_are_said_as_their_sources_would() {
+        for (bytes, said) in [
+            (encode(Kind::Index, [7]), "next is index 7"),
+            (encode(Kind::File, [256, 7]), "byte 256, after 7 lines"),
+            (encode(Kind::File, [12, 1]), "byte 12, after 1 line"),
+            (encode(Kind::Shard, [1001, u64::MAX]), "next is sequence number 1001"),
+            (encode(Kind::Shard, [1001, 5000]), "next is sequence number 1001, of up to 5000"),
+            (encode(Kind::Shard, [5001, 5000]), "read to its end, sequence number 5000"),
+        ] {
+            assert_eq!(describe(&bytes).as_deref(), Some(said));
+        }
+        for unknown in [
+            &b""[..],
+            b"\x01",
+            b"\x01\x02\x2a\0\0\0\0\0\0\0",
+            b"\x04\x01\x2a\0\0\0\0\0\0\0",
+            &encode(Kind::Index, [7, 8]),
+            &encode(Kind::Shard, [7]),
+            &[&encode(Kind::File, [7, 8])[..], b"x"].concat(),
+        ] {
+            assert_eq!(describe(unknown), None, "{unknown:?}");
+        }
     }
 
     #[test]

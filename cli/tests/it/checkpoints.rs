@@ -1,6 +1,6 @@
 //! `checkpoints list|show|verify`, of a job and of the `pelton` binary.
 
-use crate::shell::Shell;
+use crate::shell::{Shell, ended, signal, wait_for};
 
 /// A directory in which the job has run to its end.
 fn after_a_run() -> Shell {
@@ -42,13 +42,51 @@ fn a_checkpoint_is_shown() {
         "source `numbers`: ",
         "no more will be found",
         "finished in epoch",
+        "next is index 1000",
+        "sink `counts`: ",
+        "listed; becomes visible at the latest when the job next starts",
         "keyed state of  state",
         "count           value",
     ]);
     assert_eq!(shell.numbers(&format!("checkpoints show {newest} --checkpoint-dir saved")).out, shown.out);
+    assert_eq!(shell.numbers("checkpoints show latest --checkpoint-dir saved").out, shown.out);
+    shell.numbers("checkpoints show last --checkpoint-dir saved").fails_with(
+        2,
+        &[
+            "invalid value 'last'",
+            "write the number of a checkpoint, as `checkpoints list` shows it, or `latest`",
+        ],
+    );
     shell
         .numbers("checkpoints show 77 --checkpoint-dir saved")
         .fails_with(2, &["there is no checkpoint 77 in `saved`; there are: 2"]);
+}
+
+#[test]
+fn output_that_a_later_checkpoint_no_longer_lists_is_visible() {
+    let shell = Shell::new();
+    let run = "run --output out --checkpoint-dir saved --checkpoint-interval off";
+    let show = |which: u64| shell.numbers(&format!("checkpoints show {which} --checkpoint-dir saved"));
+    let listed = "listed; becomes visible at the latest when the job next starts";
+    let stopped = |flags: &str| {
+        let mut job = shell.start_numbers(&format!("{run} {flags}"));
+        wait_for(&mut job, "numbers flow");
+        signal(&job, "TERM");
+        assert_eq!(ended(job).code, 0);
+        newest(&shell)
+    };
+    let first = stopped("");
+    show(first).has(&["  epoch  worker  state\n", listed]);
+
+    let second = stopped("");
+    let visible = format!("visible: checkpoint {second} no longer lists it");
+    show(first).has(&[&visible]);
+    assert!(!show(first).out.contains(listed));
+    show(second).has(&[listed]);
+
+    stopped(&format!("--from {first}"));
+    show(second).has(&[&format!("left behind: the job went back to checkpoint {first}; visible only if")]);
+    show(first).has(&[&visible]);
 }
 
 #[test]
@@ -93,14 +131,40 @@ fn a_directory_without_checkpoints_is_told_and_not_made() {
     let shell = Shell::new();
     shell.numbers("checkpoints list").fails(
         2,
-        "there is no checkpoint directory .pelton/pelton-test-job/checkpoints: check the path, or run the job first (it is given by --checkpoint-dir)",
+        "the checkpoint directory .pelton/pelton-test-job/checkpoints does not exist; check the path (--checkpoint-dir), or run the job first",
     );
     assert!(!shell.path(".pelton").exists());
     shell.pelton("checkpoints list").fails(
         2,
         "no checkpoint directory is given: name it by --checkpoint-dir, such as .pelton/JOB/checkpoints",
     );
+}
+
+/// The same mistake is answered alike by each command.
+#[test]
+fn a_wrong_checkpoint_directory_is_told_by_each_command_alike() {
+    let shell = Shell::new();
     std::fs::create_dir(shell.path("empty")).unwrap();
-    shell.pelton("checkpoints list --checkpoint-dir empty").says("there are no checkpoints in empty\n");
-    shell.pelton("checkpoints show --checkpoint-dir empty").fails(2, "there are no checkpoints in empty");
+    shell.write("file", "");
+    for command in ["list", "show", "verify", "verify latest"] {
+        let told = |directory: &str, error: &str| {
+            shell.pelton(&format!("checkpoints {command} --checkpoint-dir {directory}")).fails(2, error);
+            shell.numbers(&format!("checkpoints {command} --checkpoint-dir {directory}")).fails(2, error);
+        };
+        told(
+            "nowhere",
+            "the checkpoint directory nowhere does not exist; check the path (--checkpoint-dir), or run the job first",
+        );
+        for path in ["file", "file/below"] {
+            told(
+                path,
+                "file is a file, where a checkpoint directory is expected; check the path (--checkpoint-dir)",
+            );
+        }
+        told(
+            "empty",
+            "the checkpoint directory empty holds no checkpoints; check the path (--checkpoint-dir), or run the job first",
+        );
+    }
+    assert!(!shell.path("nowhere").exists());
 }
