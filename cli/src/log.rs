@@ -1,7 +1,7 @@
 //! `pelton log`: streams of the shard log from the command line.
 //!
-//! In reading order: `create`, `put` with `key_field`; `get`, `tail`, with `position` for where they begin and
-//! `record_line` for what they write; `describe`, `verify`. Owns the command line, and how errors
+//! In reading order: `create`, `put` with `key_field`; `get`, `tail`, with `read_flags` for what they have in
+//! common, `position` for where they begin and `record_line` for what they write; `describe`, `verify`. Owns the command line, and how errors
 //! of the log are told to someone who typed a command. What a stream is, is for `pelton-streams`.
 
 mod create;
@@ -10,6 +10,7 @@ mod get;
 mod key_field;
 mod position;
 mod put;
+mod read_flags;
 mod record_line;
 mod tail;
 mod verify;
@@ -125,21 +126,10 @@ fn open(directory: &std::path::Path) -> Result<ShardLog> {
     ShardLog::open(directory, &Options::default()).map_err(told)
 }
 
-/// An error of the log with what to do about it on the command line, where that is not what a
-/// program would do.
+/// An error of the log with what to do about it on the command line, where that is more than what a
+/// program could be told.
 fn told(error: LogError) -> Error {
-    let create = |dir: &PathBuf| {
-        format!("check the path, or begin a log there: pelton log create {}/STREAM", dir.display())
-    };
     match &error {
-        LogError::DirectoryMissing { dir } => Error::configuration(format!(
-            "the data directory {} does not exist; {}",
-            dir.display(),
-            create(dir)
-        )),
-        LogError::NotALog { dir } => {
-            Error::configuration(format!("{} holds no shard log; {}", dir.display(), create(dir)))
-        }
         LogError::Trimmed { stream, shard, requested, oldest } => Error::configuration(format!(
             "{stream}/{shard}: record {requested} was removed by retention, the oldest left is {oldest}; read from `--from oldest`, or keep records longer"
         )),

@@ -62,11 +62,12 @@ impl Put {
         let copied = self.copy(&mut input, &mut putting);
         let done = putting.finish()?;
         copied.map_err(|error| {
-            let before = units::plural(done.records, "line");
-            Error::new(
-                error.remedy(),
-                format!("{error}; the {before} before it are in the log, nothing after"),
-            )
+            let in_the_log = match done.records {
+                0 => "nothing is in the log".to_owned(),
+                1 => "the 1 line before it is in the log, nothing after".to_owned(),
+                lines => format!("the {} lines before it are in the log, nothing after", units::count(lines)),
+            };
+            Error::new(error.remedy(), format!("{error}; {in_the_log}"))
         })?;
         let seconds = (monotonic_ns().saturating_sub(started_ns)).max(1_000) as f64 / 1e9;
         writeln!(

@@ -8,17 +8,71 @@ fn with_stream() -> Shell {
     shell
 }
 
+/// The same mistake is answered alike by each command.
 #[test]
 fn a_directory_that_is_no_log() {
     let shell = Shell::new();
-    shell.pelton("log get data/payments").fails(
+    shell.write("file", "");
+    std::fs::create_dir(shell.path("empty")).unwrap();
+    for command in ["put", "get", "tail", "describe", "verify", "delete --yes", "list"] {
+        let told = |directory: &str, error: &str| {
+            let stream = if command == "list" { "" } else { "/payments" };
+            shell.pelton(&format!("log {command} {directory}{stream}")).fails(2, error);
+        };
+        told(
+            "data",
+            "the data directory data does not exist; check the path, or begin a log there: pelton log create data/STREAM",
+        );
+        told(
+            "empty",
+            "the data directory empty holds no shard log; check the path, or begin a log there: pelton log create empty/STREAM",
+        );
+        for path in ["file", "file/below"] {
+            told(
+                path,
+                "file is a file, where a data directory is expected; check the path, or name another directory",
+            );
+        }
+    }
+    shell.pelton("log create file/payments").fails(
         2,
-        "the data directory data does not exist; check the path, or begin a log there: pelton log create data/STREAM",
+        "file is a file, where a data directory is expected; check the path, or name another directory",
     );
-    std::fs::create_dir(shell.path("data")).unwrap();
-    shell.pelton("log list data").fails(
+}
+
+#[test]
+fn a_log_inside_another() {
+    let shell = with_stream();
+    for address in ["data/payments/x", "data/streams/x", "data/streams/payments/x"] {
+        shell.pelton(&format!("log create {address}")).fails_with(
+            2,
+            &[
+                "would lie inside the shard log data, whose files are its own",
+                "or a stream of that log: data/STREAM",
+            ],
+        );
+    }
+    shell.pelton("log list data").says("payments\n");
+    assert!(!shell.path("data/payments").exists());
+}
+
+#[test]
+fn a_stream_that_is_there_with_other_shards() {
+    let shell = with_stream();
+    let create = |flags: &str| shell.pelton(&format!("log create data/payments --if-missing {flags}"));
+    create("").says("data/payments exists already\n");
+    create("--shards 2").says("data/payments exists already\n");
+    create("--shards 4").fails(
         2,
-        "data holds no shard log; check the path, or begin a log there: pelton log create data/STREAM",
+        "data/payments exists already and is another: it has 2 shards, not 4; ask for what is there, or give the new stream another name",
+    );
+    create("--shards 1 --retention 7d --retention-size 1GiB").fails_with(
+        2,
+        &[
+            "has 2 shards, not 1",
+            "keeps records for ever, not for 7days",
+            "keeps any number of bytes, not 1.0 GiB",
+        ],
     );
 }
 
@@ -40,7 +94,7 @@ fn a_stream_or_shard_that_is_not_there() {
 #[test]
 fn a_stream_that_cannot_be_created() {
     let shell = with_stream();
-    shell.pelton("log create data/payments").fails(2, "the stream `payments` exists already in data");
+    shell.pelton("log create data/payments").fails(2, "the stream `payments` exists already in data; give the new one another name, or delete that one first");
     shell
         .pelton("log create data/x --shards 0")
         .fails(2, "the stream `x` cannot have 0 shards: 1 to 10000 are possible");
@@ -55,6 +109,8 @@ fn arguments_that_say_nothing() {
     shell.pelton("log get data/payments --shard x").fails_with(2, &["write 3 or shardId-000000000003"]);
     shell.pelton("log get data/payments --since then").fails_with(2, &["`then` is no time: write 2026-"]);
     shell.pelton("log create data/x --retention soon").fails_with(2, &["`soon` is no duration, such as"]);
+    shell.pelton("log create data/x --retention 7").fails_with(2, &["`7` has no unit: write 7s or 7ms"]);
+    shell.pelton("log create data/x --retention 0s").fails_with(2, &["`0s` is no time at all"]);
     shell.pelton("log create data/x --retention-size big").fails_with(2, &["`big` is no size"]);
     shell.pelton("log get data/payments --fast").fails_with(2, &["unexpected argument '--fast'"]);
     shell.pelton("log").fails_with(2, &["Usage: pelton log <COMMAND>"]);
@@ -66,9 +122,10 @@ fn a_line_without_its_key() {
     let put = |input: &str| shell.pelton_fed("log put data/payments --key-field card", input);
     put("{\"card\": 1}\n{\"id\": 1}\n{\"card\": 2}\n").fails(
         2,
-        "line 2 of standard input: it has no field `card`; the 1 line before it are in the log, nothing after",
+        "line 2 of standard input: it has no field `card`; the 1 line before it is in the log, nothing after",
     );
-    put("payment\n").fails_with(2, &["line 1 of standard input: it is no JSON object", "the 0 lines before"]);
+    put("payment\n")
+        .fails_with(2, &["line 1 of standard input: it is no JSON object", "; nothing is in the log"]);
     put("{\"card\": null}\n")
         .fails_with(2, &["the field `card` is null: a partition key is a string or a number"]);
     assert_eq!(shell.pelton("log get data/payments").out.lines().count(), 1, "what was told is there");
