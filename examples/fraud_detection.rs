@@ -13,8 +13,9 @@ use pelton_examples::payments::generator::OUT_OF_ORDER_MS;
 use pelton_examples::payments::{Alert, Card, CardId, Cents, Payment, Rules};
 use serde::{Deserialize, Serialize};
 
-/// Where payments come from and where alerts go.
+/// Finds card fraud in a stream of payments
 #[derive(clap::Args)]
+#[command(version)]
 struct Args {
     /// The stream of payments, as DIRECTORY/STREAM
     #[arg(long, default_value = ".pelton/demo/log/payments")]

@@ -86,8 +86,15 @@ fn run(command: Command) -> Result<String> {
             Ok(format!("{written}; {count} planted frauds in {}", labels.display()))
         }
         Command::Score { log, alerts, labels, out, payments } => {
-            let raised: Vec<Alert> = ingest::read(&log, &alerts)?;
-            let labels: Vec<Label> = json_lines(&labels)?;
+            let raised: Vec<Alert> = ingest::read(&log, &alerts).with_context(|| {
+                format!(
+                    "there are no alerts to score in {}/{alerts}; make payments (payments generate), then run the job (fraud_detection run --until-end)",
+                    log.display()
+                )
+            })?;
+            let labels: Vec<Label> = json_lines(&labels).context(
+                "there are no labels to score by; `payments generate` writes them with the payments",
+            )?;
             let mut text = String::new();
             for of_rule in score(&labels, &raised) {
                 text += &format!("{of_rule}\n");
@@ -116,7 +123,10 @@ fn account(out: &Path, lines: u64) -> Result<String> {
     let text =
         format!("{lines} lines: {in_windows} on time, {late} late for their window, {rejected} rejected\n");
     if in_windows + late + rejected != lines {
-        bail!("{text}that is {} and not {lines}", in_windows + late + rejected);
+        bail!(
+            "{text}that is {} and not {lines}; let the job run to its end (fraud_detection run --until-end), and say how many were generated (--payments)",
+            in_windows + late + rejected
+        );
     }
     Ok(text)
 }

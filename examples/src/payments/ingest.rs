@@ -38,8 +38,10 @@ impl fmt::Display for Written {
         let rate = self.lines as f64 / seconds / 1e6;
         write!(
             f,
-            "{} payments in {} shards, in {seconds:.1} s ({rate:.1} M/s, synced)",
-            self.lines, self.shards
+            "{} payments in {} shard{}, in {seconds:.1} s ({rate:.1} M/s, synced)",
+            self.lines,
+            self.shards,
+            if self.shards == 1 { "" } else { "s" }
         )
     }
 }
