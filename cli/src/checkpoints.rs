@@ -187,12 +187,11 @@ fn find(store: &CheckpointStore, entries: &[Found], asked: Which) -> Result<(u64
                 known.push(found.sequence.to_string());
                 newest = Some((found.sequence, manifest));
             }
-            Ok(Entry::Takeover(_)) => {}
             Err(_) if asked == Which::Number(found.sequence) => {
                 // Once more, for the error itself.
                 log::read(store, found.sequence)?;
             }
-            Err(_) => {}
+            Ok(Entry::Takeover(_)) | Err(_) => {}
         }
     }
     match (asked, newest) {

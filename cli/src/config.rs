@@ -102,23 +102,19 @@ impl ConfigFile {
         let flags = flags.filter(|name| flag(ours, own, name).is_some());
         let top: Vec<&str> = flags.chain(of_section(None)).chain([ENGINE, ARGS]).collect();
         let engine: Vec<&str> = of_section(Some(ENGINE)).collect();
-        let in_engine = self.settings.get(ENGINE).and_then(Value::as_table).into_iter().flatten();
-        let sections = [
-            ("", &top, self.settings.keys().collect::<Vec<_>>()),
-            ("engine.", &engine, in_engine.map(|(name, _)| name).collect()),
-        ];
-        for (section, known, names) in sections {
-            for name in names.into_iter().filter(|name| !known.contains(&name.as_str())) {
-                let own_id = name.replace('-', "_");
-                let hint = if section.is_empty() && own.get_arguments().any(|arg| *arg.get_id() == own_id) {
-                    format!("it is an argument of the job, which stands in the section [{ARGS}]")
-                } else if let Some(near) = nearest(name, known) {
-                    format!("do you mean `{section}{near}`?")
-                } else {
-                    format!("there are: `{section}{}`", known.join(&format!("`, `{section}")))
-                };
-                return Err(wrong(&self.path, format!("`{section}{name}` is no setting; {hint}")));
-            }
+        let in_engine = self.settings.get(ENGINE).and_then(Value::as_table);
+        for (section, known, table) in [("", &top, Some(&self.settings)), ("engine.", &engine, in_engine)] {
+            let mut names = table.into_iter().flat_map(Table::keys);
+            let Some(name) = names.find(|name| !known.contains(&name.as_str())) else { continue };
+            let is_own = |arg: &Arg| *arg.get_id() == name.replace('-', "_");
+            let hint = if section.is_empty() && own.get_arguments().any(is_own) {
+                format!("it is an argument of the job, which stands in the section [{ARGS}]")
+            } else if let Some(near) = nearest(name, known) {
+                format!("do you mean `{section}{near}`?")
+            } else {
+                format!("there are: `{section}{}`", known.join(&format!("`, `{section}")))
+            };
+            return Err(wrong(&self.path, format!("`{section}{name}` is no setting; {hint}")));
         }
         Ok(())
     }

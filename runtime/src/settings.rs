@@ -117,7 +117,7 @@ impl JobSettings {
                 self.discovery_interval_ms > 0,
                 "`discovery_interval` is 0: give the time between look-ups of splits",
             ),
-            (self.stuck_after_ms > 0, "`stuck_after_ms` is 0: give the longest time a call may take"),
+            (self.stuck_after_ms > 0, "`stuck_after` is 0: give the longest time a call may take"),
             (engine.batch_records > 0, "`engine.batch_records` is 0: a batch holds at least one record"),
             (engine.channel_batches > 0, "`engine.channel_batches` is 0: nothing could be sent"),
             (!self.checkpoint_dir.is_empty(), "`checkpoint_dir` is empty: give a directory"),

@@ -93,6 +93,20 @@ fn bytes_that_are_no_text_are_base64() {
 }
 
 #[test]
+fn a_partition_key_is_one_string_whatever_its_bytes() {
+    let shell = Shell::new();
+    shell.pelton("log create data/keys").says("created data/keys with 1 shard\n");
+    let lines = "{\"key\": \"card\"}\n{\"key\": \"a\\\\b\"}\n{\"key\": \"\\u0001\"}\n";
+    shell.pelton_fed("log put data/keys --key-field key", lines).has(&["put 3 records ("]);
+    let tail = "log tail data/keys --from oldest --limit 3";
+    for command in ["log get data/keys", tail] {
+        let keys: Vec<Value> =
+            records(&shell.pelton(command)).iter().map(|record| record["partition_key"].clone()).collect();
+        assert_eq!(keys, ["card", "a\\\\b", "\\x01"]);
+    }
+}
+
+#[test]
 fn tail_follows_what_another_process_writes() {
     let shell = with_payments();
     let mut tail = shell.start_pelton("log tail data/payments --from oldest --limit 5 --data-only");
