@@ -24,8 +24,7 @@ pub(crate) fn summary(report: &JobReport) -> String {
         End::Aborted => "was ended at once, without a last checkpoint",
     };
     let mut text = format!("\njob `{}` {how}, in {}\n", status.job, units::millis(report.elapsed_ms));
-    if status.operators.is_empty() {
-        text += "\n  nothing was run: its checkpoint holds the end of all input";
+    if report.end == End::CompletedBefore {
         return text;
     }
     let seconds = report.elapsed_ms.max(1) as f64 / 1e3;
