@@ -32,7 +32,11 @@ use pelton_state::{StateStore, StoreOptions};
 
 use crate::job::{Job, SharedGraph};
 use crate::stream::Stream;
-use crate::testing::Collect;
+
+mod taps;
+
+pub use taps::Taps;
+use taps::{Lines, take_all, take_back};
 
 /// A script in progress.
 ///
@@ -64,12 +68,6 @@ pub struct Harness<T: Data> {
     generation: u64,
 }
 
-/// Names the outputs of a part of a graph.
-pub struct Taps {
-    lines: Lines,
-}
-
-type Lines = Arc<Mutex<Vec<String>>>;
 type Script<T> = Arc<Mutex<Scripted<T>>>;
 
 struct Scripted<T> {
@@ -121,19 +119,6 @@ impl Reporter for Ear {
     }
 }
 
-impl Taps {
-    /// Keeps what arrives of `stream` as lines `name@time value`.
-    pub fn tap<U: Data + std::fmt::Debug>(&mut self, name: &'static str, stream: &Stream<U>) {
-        let lines = self.lines.clone();
-        stream.sink(
-            name,
-            Collect::calling(move |record: Record<U>| {
-                lock(&lines).push(format!("{name}@{} {:?}", record.time.0, record.value));
-            }),
-        );
-    }
-}
-
 impl<T: Data + Sync> Harness<T> {
     /// A script for what `build` makes of a stream.
     ///
@@ -145,7 +130,7 @@ impl<T: Data + Sync> Harness<T> {
         let lines = Lines::default();
         let job = Job::new();
         let input = scripted_source(job.shared(), script.clone());
-        build(input, &mut Taps { lines: lines.clone() });
+        build(input, &mut Taps::new(lines.clone()));
         let graph = job.finish().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let mut names = NameTable::default();
         names.declare(declared(&graph)).unwrap_or_else(|error| panic!("{error}"));
@@ -196,6 +181,28 @@ impl<T: Data + Sync> Harness<T> {
     /// A checkpoint is taken and completes.
     pub fn barrier(&mut self) -> &mut Self {
         self.settle();
+        self.checkpoint();
+        self
+    }
+
+    /// The source's watermark goes to `at`, in milliseconds, and while operators are at work on
+    /// what it sets off, as soon as something of that has arrived at a tap, a checkpoint is taken. It
+    /// completes, then all that came after it is lost: what has arrived is what stands before the
+    /// barrier, and the operators go on from what the checkpoint holds.
+    pub fn watermark_cut_by_barrier_and_crash(&mut self, at: i64) -> &mut Self {
+        self.settle();
+        let before = lock(&self.lines).len();
+        lock(&self.script).next.push_back(Step::Watermark(EventTime(at)));
+        while lock(&self.lines).len() == before && !self.is_settled() {
+            self.work();
+        }
+        self.checkpoint();
+        take_back(&self.lines);
+        self.restart();
+        self
+    }
+
+    fn checkpoint(&mut self) {
         let epoch = self.epoch;
         self.pass_epoch();
         let mut heard = lock(&self.ear.0);
@@ -211,27 +218,29 @@ impl<T: Data + Sync> Harness<T> {
             .collect();
         self.saved.keyed = heard.keyed.remove(&epoch).into_iter().collect();
         self.saved.watermark = Some(lock(&self.script).watermark);
-        drop(heard);
-        self
     }
 
     /// Everything since the last barrier is lost; what the barrier saved is restored. What the
     /// source had given since then has to be given again by the script.
     pub fn crash(&mut self) -> &mut Self {
         self.settle();
+        self.restart();
+        self
+    }
+
+    fn restart(&mut self) {
         self.stop();
         let mut script = lock(&self.script);
         script.next.clear();
         script.watermark = self.saved.watermark.unwrap_or(EventTime::MIN);
         drop(script);
         self.start();
-        self
     }
 
     /// What has arrived at the taps since the last call, as lines `name@time value`.
     pub fn output(&mut self) -> Vec<String> {
         self.settle();
-        std::mem::take(&mut lock(&self.lines))
+        take_all(&self.lines)
     }
 
     fn start(&mut self) {
@@ -247,7 +256,8 @@ impl<T: Data + Sync> Harness<T> {
             first_epoch: self.epoch,
             groups: KeyGroups::default(),
             clock: self.clock.clone() as Arc<dyn Clock>,
-            settings: Settings { watermark_interval_ms: 0, ..Settings::default() },
+            // One step a turn: a barrier can fall between any two.
+            settings: Settings { watermark_interval_ms: 0, slice_us: 0, ..Settings::default() },
             resources: self.resources(),
             restored: self.saved.operators.clone(),
             control: control.clone(),
@@ -302,22 +312,26 @@ impl<T: Data + Sync> Harness<T> {
     /// Runs until the script is used up and its watermark and all that followed from it has
     /// arrived everywhere: two epochs carry what the last timers emitted to the taps.
     fn settle(&mut self) {
-        loop {
-            let script = lock(&self.script);
-            let (is_used_up, watermark) = (script.next.is_empty(), script.watermark);
-            drop(script);
-            let Some(running) = &mut self.running else { return };
-            let known = running.stats.all();
-            let reached =
-                |stats: &Arc<OperatorStats>| stats.watermark_ms.load(Ordering::Relaxed) >= watermark.0;
-            if is_used_up && known.iter().all(reached) {
-                break;
-            }
-            running.control.open_epoch(self.epoch);
-            step(running, &self.ear);
+        while !self.is_settled() {
+            self.work();
         }
         self.pass_epoch();
         self.pass_epoch();
+    }
+
+    /// Whether the script is used up and all operators have seen its watermark.
+    fn is_settled(&self) -> bool {
+        let script = lock(&self.script);
+        let (is_used_up, watermark) = (script.next.is_empty(), script.watermark);
+        drop(script);
+        let reached = |stats: &Arc<OperatorStats>| stats.watermark_ms.load(Ordering::Relaxed) >= watermark.0;
+        is_used_up && self.running.as_ref().is_none_or(|running| running.stats.all().iter().all(reached))
+    }
+
+    fn work(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        running.control.open_epoch(self.epoch);
+        step(running, &self.ear);
     }
 
     fn pass_epoch(&mut self) {

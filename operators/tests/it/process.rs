@@ -213,3 +213,54 @@ fn an_unkeyed_process_has_a_side_and_dead_letters() {
     found.sort();
     assert_eq!(found, ["half@1 3", "odd@2 7", r#"rejected@3 "0""#]);
 }
+
+/// Sets a timer for each record; each timer goes out, every third of them to the side as well.
+struct Alarms;
+
+impl KeyedProcess for Alarms {
+    type Key = u64;
+    type In = u64;
+    type Out = u64;
+    type Side = u64;
+    type State = ();
+
+    fn on_record(&self, _: u64, _: &mut StateMut<'_, ()>, cx: &mut Context<'_, Self>) -> OpResult {
+        cx.timer_at(cx.time());
+        Ok(())
+    }
+
+    fn on_timer(&self, _: EventTime, _: &mut StateMut<'_, ()>, cx: &mut Context<'_, Self>) -> OpResult {
+        let key = *cx.key();
+        cx.emit(key);
+        if key.is_multiple_of(3) {
+            cx.side(key);
+        }
+        Ok(())
+    }
+}
+
+/// More timers than fill two batches of the one output, and of the other not one.
+const ALARMS: u64 = 2_500;
+
+#[test]
+fn what_fired_timers_emit_stands_before_the_barrier_that_falls_between_them() {
+    let mut script = Harness::new(|input: Stream<u64>, taps| {
+        let alarms = input.key_by(|key| *key).process("alarms", Alarms);
+        taps.tap("out", &alarms.out);
+        taps.tap("side", &alarms.side);
+    });
+    for key in 0..ALARMS {
+        script.record(10, key);
+    }
+    script.watermark_cut_by_barrier_and_crash(10);
+    let found = script.output();
+    let counts = |name: &str, every: u64| {
+        let of = |key: u64| found.iter().filter(|line| **line == format!("{name}@10 {key}")).count();
+        (0..ALARMS)
+            .step_by(every as usize)
+            .map(|key| (key, of(key)))
+            .filter(|(_, count)| *count != 1)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((counts("out", 1), counts("side", 3)), (vec![], vec![]), "keys that did not come once");
+}
