@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use pelton_dataflow::error::{OpError, OpResult};
-use pelton_dataflow::operator::Deferred;
+use pelton_dataflow::error::OpResult;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Guarantee, Sink, SinkWriter, WriterContext};
-use pelton_dataflow::time::Epoch;
+use pelton_dataflow::sink::DirectSink;
 
 type Each<T> = dyn Fn(&[Record<T>]) -> OpResult + Send + Sync;
 
@@ -53,33 +51,21 @@ impl<T: Data> ForEachBatch<T> {
     }
 }
 
-impl<T: Data> Sink for ForEachBatch<T> {
+impl<T> Clone for ForEachBatch<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Data> DirectSink for ForEachBatch<T> {
     type Item = T;
 
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
-    }
-
-    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        Ok(Box::new(Caller(self.0.clone())))
+    fn write(&self, records: Vec<Record<T>>) -> OpResult {
+        (self.0)(&records)
     }
 
     fn describe(&self) -> String {
         "a function per batch".to_owned()
-    }
-}
-
-struct Caller<T>(Arc<Each<T>>);
-
-impl<T: Data> SinkWriter for Caller<T> {
-    type Item = T;
-
-    fn write(&mut self, records: Vec<Record<T>>) -> Result<(), OpError> {
-        (self.0)(&records)
-    }
-
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<Deferred>, OpError> {
-        Ok(None)
     }
 }
 
@@ -105,32 +91,22 @@ impl<T: Data> Default for Discard<T> {
     }
 }
 
-impl<T: Data> Sink for Discard<T> {
-    type Item = T;
-
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
-    }
-
-    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        Ok(Box::new(Self::new()))
-    }
-
-    fn describe(&self) -> String {
-        "nowhere".to_owned()
+impl<T> Clone for Discard<T> {
+    fn clone(&self) -> Self {
+        Self(self.0)
     }
 }
 
-impl<T: Data> SinkWriter for Discard<T> {
+impl<T: Data> DirectSink for Discard<T> {
     type Item = T;
 
-    fn write(&mut self, records: Vec<Record<T>>) -> Result<(), OpError> {
+    fn write(&self, records: Vec<Record<T>>) -> OpResult {
         // Without this the compiler may leave out the work of a benchmark.
         std::hint::black_box(records);
         Ok(())
     }
 
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<Deferred>, OpError> {
-        Ok(None)
+    fn describe(&self) -> String {
+        "nowhere".to_owned()
     }
 }

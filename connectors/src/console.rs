@@ -4,11 +4,9 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pelton_dataflow::error::OpError;
-use pelton_dataflow::operator::Deferred;
+use pelton_dataflow::error::OpResult;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Guarantee, Sink, SinkWriter, WriterContext};
-use pelton_dataflow::time::Epoch;
+use pelton_dataflow::sink::DirectSink;
 
 use crate::error::Error;
 use crate::format::{Encode, Json};
@@ -50,48 +48,33 @@ impl<T: Data> Stdout<T> {
     }
 }
 
-impl<T: Data> Sink for Stdout<T> {
+impl<T> Clone for Stdout<T> {
+    fn clone(&self) -> Self {
+        Self { output: self.output.clone(), item: PhantomData }
+    }
+}
+
+impl<T: Data> DirectSink for Stdout<T> {
     type Item = T;
 
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
+    fn write(&self, records: Vec<Record<T>>) -> OpResult {
+        let mut lines = Vec::new();
+        for record in &records {
+            Json.encode(&record.value, &mut lines)?;
+            lines.push(b'\n');
+        }
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.write_all(&lines).map_err(closed)?;
+        Ok(())
     }
 
-    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        Ok(Box::new(Writer { output: self.output.clone(), lines: Vec::new(), item: PhantomData }))
+    fn flush(&self) -> OpResult {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(closed)?;
+        Ok(())
     }
 
     fn describe(&self) -> String {
         "standard output, JSON lines".to_owned()
-    }
-}
-
-struct Writer<T> {
-    output: Output,
-    lines: Vec<u8>,
-    item: PhantomData<fn(T)>,
-}
-
-impl<T: Data> SinkWriter for Writer<T> {
-    type Item = T;
-
-    fn write(&mut self, records: Vec<Record<T>>) -> Result<(), OpError> {
-        self.lines.clear();
-        for record in &records {
-            Json.encode(&record.value, &mut self.lines)?;
-            self.lines.push(b'\n');
-        }
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        output.write_all(&self.lines).map_err(closed)?;
-        Ok(())
-    }
-
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<Deferred>, OpError> {
-        let output = self.output.clone();
-        Ok(Some(Box::new(move || {
-            output.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(closed)?;
-            Ok(None)
-        })))
     }
 }
 

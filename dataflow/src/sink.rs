@@ -2,7 +2,8 @@
 //!
 //! A transactional sink's writer makes everything written in an epoch durable but invisible
 //! (`prepare`), which yields a committable. Committables ride in the manifest; the committer makes
-//! them visible once the manifest is there, in order and idempotently.
+//! them visible once the manifest is there, in order and idempotently. A sink that cannot do that is a
+//! [`DirectSink`].
 
 use std::path::PathBuf;
 
@@ -12,6 +13,10 @@ use crate::error::OpError;
 use crate::operator::{Deferred, OperatorFactory};
 use crate::record::{Data, Record};
 use crate::time::Epoch;
+
+mod direct;
+
+pub use direct::DirectSink;
 
 /// What a sink promises when a job recovers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,15 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pelton_dataflow::error::OpError;
-use pelton_dataflow::operator::{Deferred, Resources};
+use pelton_dataflow::error::{OpError, OpResult};
+use pelton_dataflow::operator::Resources;
 use pelton_dataflow::record::{Data, Record};
-use pelton_dataflow::sink::{Guarantee, Sink, SinkWriter, WriterContext};
+use pelton_dataflow::sink::DirectSink;
 use pelton_dataflow::source::{
     Enumerator, Fetched, FixedSplits, Polled, ReaderContext, Source, SplitInfo, SplitReader,
 };
 use pelton_dataflow::testing::run_to_end;
-use pelton_dataflow::time::Epoch;
 
 use crate::job::Job;
 use crate::stream::Stream;
@@ -78,8 +77,8 @@ impl<T: Data + Sync> SplitReader for ValuesReader<T> {
     }
 }
 
-/// A sink that keeps what is written in memory, or shows it to a function.
-pub struct Collect<T>(Arc<dyn Fn(Record<T>) + Send + Sync>);
+/// A sink that keeps what is written in memory.
+pub struct Collect<T>(Collected<T>);
 
 /// What a [`Collect`] has got.
 pub struct Collected<T>(Arc<Mutex<Vec<Record<T>>>>);
@@ -95,16 +94,7 @@ impl<T: Data> Collect<T> {
     #[must_use]
     pub fn new() -> (Self, Collected<T>) {
         let collected = Collected(Arc::default());
-        let keep = collected.clone();
-        (
-            Self::calling(move |record| keep.0.lock().unwrap_or_else(PoisonError::into_inner).push(record)),
-            collected,
-        )
-    }
-
-    /// A sink that shows each record to `show`.
-    pub fn calling(show: impl Fn(Record<T>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(show))
+        (Self(collected.clone()), collected)
     }
 }
 
@@ -122,34 +112,22 @@ impl<T: Data> Collected<T> {
     }
 }
 
-impl<T: Data> Sink for Collect<T> {
+impl<T> Clone for Collect<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Data> DirectSink for Collect<T> {
     type Item = T;
 
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
-    }
-
-    fn writer(&self, _cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
-        Ok(Box::new(CollectWriter(self.0.clone())))
+    fn write(&self, records: Vec<Record<T>>) -> OpResult {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+        Ok(())
     }
 
     fn describe(&self) -> String {
         "memory".to_owned()
-    }
-}
-
-struct CollectWriter<T>(Arc<dyn Fn(Record<T>) + Send + Sync>);
-
-impl<T: Data> SinkWriter for CollectWriter<T> {
-    type Item = T;
-
-    fn write(&mut self, records: Vec<Record<T>>) -> Result<(), OpError> {
-        records.into_iter().for_each(|record| (self.0)(record));
-        Ok(())
-    }
-
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<Deferred>, OpError> {
-        Ok(None)
     }
 }
 

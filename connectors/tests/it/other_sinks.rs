@@ -100,7 +100,7 @@ fn a_function_sees_each_batch_and_may_fail() {
     let mut writer = sink.writer(&context(0)).unwrap();
     writer.write(given.clone()).unwrap();
     writer.write(given[1..].to_vec()).unwrap();
-    assert!(writer.prepare(Epoch(1)).unwrap().is_none());
+    assert_eq!(writer.prepare(Epoch(1)).unwrap().map_or(Ok(None), |flush| flush()).unwrap(), None);
     assert_eq!(*seen.lock().unwrap(), [3, 2]);
 
     let refusing = ForEachBatch::<u64>::fallible(|batch| Err(format!("{} are too many", batch.len()).into()));
@@ -113,6 +113,6 @@ fn nothing_comes_of_what_is_discarded() {
     let sink = Discard::new();
     let mut writer = sink.writer(&context(0)).unwrap();
     writer.write(records(&["a".to_owned()])).unwrap();
-    assert!(writer.prepare(Epoch(1)).unwrap().is_none());
+    assert_eq!(writer.prepare(Epoch(1)).unwrap().map_or(Ok(None), |flush| flush()).unwrap(), None);
     assert!(sink.committer(&context(0).sink).unwrap().is_none());
 }
