@@ -134,6 +134,36 @@ impl<O: Data, S: Data> Processed<O, S> {
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
     /// Runs `process` on each key's records.
+    ///
+    /// ```
+    /// use pelton_dataflow::error::OpResult;
+    /// use pelton_operators::{Context, KeyedProcess, NoSide, testing::Harness};
+    /// use pelton_state::StateMut;
+    ///
+    /// /// Lets through what is greater than all before it of its key.
+    /// struct Records;
+    ///
+    /// impl KeyedProcess for Records {
+    ///     type Key = char;
+    ///     type In = (char, u64);
+    ///     type Out = u64;
+    ///     type Side = NoSide;
+    ///     type State = u64;
+    ///
+    ///     fn on_record(&self, (_, n): (char, u64), best: &mut StateMut<'_, u64>, cx: &mut Context<'_, Self>) -> OpResult {
+    ///         if n > **best {
+    ///             **best = n;
+    ///             cx.emit(n);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let mut script = Harness::new(|jumps, taps| {
+    ///     taps.tap("best", &jumps.key_by(|(name, _)| *name).process("records", Records).out);
+    /// });
+    /// script.record(1, ('a', 5)).record(2, ('b', 3)).record(3, ('a', 4)).record(4, ('a', 6));
+    /// assert_eq!(script.output(), ["best@1 5", "best@2 3", "best@4 6"]);
+    /// ```
     #[track_caller]
     pub fn process<P>(&self, name: impl Into<String>, process: P) -> Processed<P::Out, P::Side>
     where

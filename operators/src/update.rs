@@ -95,6 +95,17 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     }
 
     /// Combines each key's records into one by `combine(so far, next)`, emitting at each record.
+    ///
+    /// ```
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|bids, taps| {
+    ///     let bids = bids.key_by(|(lot, _): &(char, u64)| *lot);
+    ///     taps.tap("best", &bids.reduce("highest", |best, bid| if bid.1 > best.1 { bid } else { best }));
+    /// });
+    /// script.record(1, ('a', 5)).record(2, ('b', 1)).record(3, ('a', 4)).record(4, ('a', 6));
+    /// assert_eq!(script.output(), ["best@1 ('a', 5)", "best@2 ('b', 1)", "best@3 ('a', 5)", "best@4 ('a', 6)"]);
+    /// ```
     #[track_caller]
     pub fn reduce(
         &self,
@@ -116,6 +127,18 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
 
     /// Folds each key's records into an `A` that begins as its default; emits the key and its `A`
     /// at each record.
+    ///
+    /// ```
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let sales = sales.key_by(|(shop, _): &(char, u64)| *shop);
+    ///     let sums = sales.fold("sums", |sum: &mut u64, (_, price)| *sum += price);
+    ///     taps.tap("sum", &sums);
+    /// });
+    /// script.record(1, ('x', 5)).record(2, ('y', 1)).record(3, ('x', 2));
+    /// assert_eq!(script.output(), ["sum@1 ('x', 5)", "sum@2 ('y', 1)", "sum@3 ('x', 7)"]);
+    /// ```
     #[track_caller]
     pub fn fold<A: State>(
         &self,
@@ -129,6 +152,17 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     }
 
     /// Aggregates each key's records; emits the key and the aggregate at each record.
+    ///
+    /// ```
+    /// use pelton_operators::aggregate::Count;
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|clicks, taps| {
+    ///     taps.tap("count", &clicks.key_by(|page: &char| *page).aggregate("counts", Count::new()));
+    /// });
+    /// script.record(1, 'a').record(2, 'b').record(3, 'a');
+    /// assert_eq!(script.output(), ["count@1 ('a', 1)", "count@2 ('b', 1)", "count@3 ('a', 2)"]);
+    /// ```
     #[track_caller]
     pub fn aggregate<A: Aggregate<In = T>>(
         &self,

@@ -64,6 +64,20 @@ pub struct WindowedStream<K: Key, T: Data> {
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
     /// Cuts each key's records into windows of event time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|clicks, taps| {
+    ///     let pages = clicks.key_by(|page: &char| *page);
+    ///     let counts = pages.window("clicks", Tumbling::of(Duration::from_millis(10))).count();
+    ///     taps.tap("count", &counts.out.map(|window| (window.key, window.start.0, window.value)));
+    ///     taps.tap("late", &counts.late);
+    /// });
+    /// script.record(3, 'a').record(12, 'a').record(9, 'a').watermark(10).record(8, 'a').end();
+    /// assert_eq!(script.output(), ["count@9 ('a', 0, 2)", "late@8 'a'", "count@19 ('a', 10, 1)"]);
+    /// ```
     #[track_caller]
     pub fn window(&self, name: impl Into<String>, windows: Tumbling) -> WindowedStream<K, T> {
         WindowedStream { stream: self.clone(), name: name.into(), windows, location: Location::caller() }
@@ -72,11 +86,35 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
 
 impl<K: Key, T: Data> WindowedStream<K, T> {
     /// The number of records.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let windows = sales.key_by(|_: &u64| 'k').window("sales", Tumbling::of(Duration::from_millis(10)));
+    ///     taps.tap("count", &windows.count().out.map(|window| window.value));
+    /// });
+    /// script.record(1, 5).record(2, 7).end();
+    /// assert_eq!(script.output(), ["count@9 2"]);
+    /// ```
     pub fn count(self) -> Windowed<K, u64, T> {
         self.aggregate(Count::new())
     }
 
     /// The sum of `of` over the records.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let windows = sales.key_by(|_: &u64| 'k').window("sales", Tumbling::of(Duration::from_millis(10)));
+    ///     taps.tap("sum", &windows.sum(|price| *price).out.map(|window| window.value));
+    /// });
+    /// script.record(1, 5).record(2, 7).end();
+    /// assert_eq!(script.output(), ["sum@9 12"]);
+    /// ```
     pub fn sum<V: State + AddAssign>(
         self,
         of: impl Fn(&T) -> V + Send + Sync + 'static,
@@ -85,11 +123,37 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     }
 
     /// The records folded into an `A` that begins as its default.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let windows = sales.key_by(|_: &u64| 'k').window("sales", Tumbling::of(Duration::from_millis(10)));
+    ///     let greatest = windows.fold(|most: &mut u64, price| *most = price.max(*most));
+    ///     taps.tap("greatest", &greatest.out.map(|window| window.value));
+    /// });
+    /// script.record(1, 5).record(2, 7).record(3, 6).end();
+    /// assert_eq!(script.output(), ["greatest@9 7"]);
+    /// ```
     pub fn fold<A: State>(self, fold: impl Fn(&mut A, T) + Send + Sync + 'static) -> Windowed<K, A, T> {
         self.aggregate(Fold::new(fold))
     }
 
     /// Any aggregate.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::aggregate::Sum;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let windows = sales.key_by(|_: &u64| 'k').window("sales", Tumbling::of(Duration::from_millis(10)));
+    ///     taps.tap("sum", &windows.aggregate(Sum::new(|price| *price)).out.map(|window| window.value));
+    /// });
+    /// script.record(1, 5).record(2, 7).end();
+    /// assert_eq!(script.output(), ["sum@9 12"]);
+    /// ```
     pub fn aggregate<A: Aggregate<In = T>>(self, aggregate: A) -> Windowed<K, A::Out, T> {
         let Self { stream, name, windows, location } = self;
         let graph = stream.stream.graph.clone();

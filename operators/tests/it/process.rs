@@ -254,13 +254,10 @@ fn what_fired_timers_emit_stands_before_the_barrier_that_falls_between_them() {
     }
     script.watermark_cut_by_barrier_and_crash(10);
     let found = script.output();
-    let counts = |name: &str, every: u64| {
-        let of = |key: u64| found.iter().filter(|line| **line == format!("{name}@10 {key}")).count();
-        (0..ALARMS)
-            .step_by(every as usize)
-            .map(|key| (key, of(key)))
-            .filter(|(_, count)| *count != 1)
-            .collect::<Vec<_>>()
+    let counts = |name: &str, every: usize| {
+        let of = |line: &String| found.iter().filter(|found| *found == line).count();
+        let lines = (0..ALARMS).step_by(every).map(|key| format!("{name}@10 {key}"));
+        lines.filter(|line| of(line) != 1).collect::<Vec<_>>()
     };
-    assert_eq!((counts("out", 1), counts("side", 3)), (vec![], vec![]), "keys that did not come once");
+    assert_eq!((counts("out", 1), counts("side", 3)), (vec![], vec![]), "lines that did not come once");
 }

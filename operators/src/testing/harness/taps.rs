@@ -44,6 +44,7 @@ impl Taps {
     }
 
     /// Keeps what arrives of `stream` as lines `name@time value`.
+    #[track_caller]
     pub fn tap<U: Data + std::fmt::Debug>(&mut self, name: &'static str, stream: &Stream<U>) {
         stream.sink(name, Tap { name, lines: self.lines.clone(), item: PhantomData });
     }
