@@ -1,5 +1,6 @@
 //! The fraud example as a process, killed with SIGKILL at random moments and started again, also on
-//! another number of workers: at the end its outputs are those of a run that nothing disturbed.
+//! another number of workers: at the end its outputs are those of a run that nothing disturbed, and
+//! the last checkpoint, the log and the sinks agree about what has been read and written.
 //!
 //! The moments are random, the verdict is not: whatever they are, it has to hold. The seed is
 //! printed; `PELTON_SEED` sets it.
@@ -10,6 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pelton::dataflow::sink::Committable;
+use pelton::state::checkpoint::log;
+use pelton::state::checkpoint::manifest::{Entry, Manifest};
+use pelton::state::checkpoint::store::CheckpointStore;
+use pelton::streams::{self, Options, ShardDescription, ShardLog};
 use pelton_examples::payments::{Alert, Scenario, ingest};
 
 const LINES: u64 = 400_000;
@@ -45,7 +51,6 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn start(&self, workers: u64) -> Child {
-        let place = |what: &str| self.root.join(format!("{}-{what}", self.name));
         Command::new(env!("CARGO_BIN_EXE_fraud_detection"))
             .args(["run", "--until-end", "--checkpoint-interval", "50ms", "--status", "off"])
             .args(["--workers", &workers.to_string()])
@@ -54,11 +59,11 @@ impl Run<'_> {
             .arg("--alerts")
             .arg(self.root.join("log").join(self.alerts()))
             .arg("--out")
-            .arg(self.out())
+            .arg(self.place("out"))
             .arg("--state-dir")
-            .arg(place("state"))
+            .arg(self.place("state"))
             .arg("--checkpoint-dir")
-            .arg(place("checkpoints"))
+            .arg(self.place("checkpoints"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -69,8 +74,89 @@ impl Run<'_> {
         format!("alerts-{}", self.name)
     }
 
-    fn out(&self) -> PathBuf {
-        self.root.join(format!("{}-out", self.name))
+    fn place(&self, what: &str) -> PathBuf {
+        self.root.join(format!("{}-{what}", self.name))
+    }
+
+    fn log(&self) -> ShardLog {
+        ShardLog::open(self.root.join("log"), &Options::default()).unwrap()
+    }
+
+    fn shards(&self, stream: &str) -> Vec<ShardDescription> {
+        self.log().describe_stream(stream).unwrap().shards
+    }
+
+    /// The newest checkpoint.
+    fn manifest(&self) -> Manifest {
+        let store = CheckpointStore::open(&self.place("checkpoints").display().to_string()).unwrap();
+        let checkpoint = |found: log::Found| match found.entry.unwrap() {
+            Entry::Checkpoint(manifest) => Some(*manifest),
+            Entry::Takeover(_) => None,
+        };
+        log::entries(&store).unwrap().into_iter().filter_map(checkpoint).next_back().unwrap()
+    }
+
+    /// What the job says that it has read and written is what has been read and written.
+    fn agree(&self) {
+        let manifest = self.manifest();
+        assert!(manifest.is_final, "the job has ended without its last checkpoint");
+        self.positions_agree(&manifest);
+        self.alerts_agree(&manifest);
+        for output in ["turnover", "late", "rejected"] {
+            self.files_agree(output, manifest.committables_of(output));
+        }
+    }
+
+    /// The positions are behind the last record of each shard, and all records of the log are in
+    /// front of them.
+    fn positions_agree(&self, manifest: &Manifest) {
+        let mut read: BTreeMap<String, u64> = BTreeMap::new();
+        for split in &manifest.sources.iter().find(|source| source.source == "payments").unwrap().splits {
+            read.insert(split.state.info.id.0.clone(), position(split.state.position.as_deref().unwrap()));
+        }
+        let shards = self.shards("payments");
+        let held = shards.iter().map(|shard| (shard.shard.to_string(), shard.last.next().0)).collect();
+        assert_eq!(read, held, "the next record to read, and the one after the last, by shard");
+        assert_eq!(shards.iter().map(|shard| shard.records).sum::<u64>(), LINES);
+        // Numbers from the first to the last, without gaps: a position says how many were read.
+        assert!(
+            shards.iter().all(|shard| shard.oldest.0 == 1 && shard.records == shard.last.0),
+            "{shards:?}"
+        );
+    }
+
+    /// No transaction of the alerts is open, and those of the last checkpoint are visible: to commit
+    /// them again adds nothing.
+    fn alerts_agree(&self, manifest: &Manifest) {
+        let (log, stream) = (self.log(), self.alerts());
+        assert_eq!(log.open_transactions(&stream).unwrap(), []);
+        let records = || self.shards(&stream).iter().map(|shard| shard.records).collect::<Vec<_>>();
+        let held = records();
+        let writer = log.writer(&stream).unwrap();
+        for committable in manifest.committables_of("alerts") {
+            let mut envelope: serde_json::Value = serde_json::from_slice(&committable.bytes).unwrap();
+            let committable: streams::Committable =
+                serde_json::from_value(envelope["transaction"].take()).unwrap();
+            // Later than any generation that the job has had.
+            let family = writer.transactional(&committable.family, "check", u64::MAX).unwrap();
+            family.commit(&committable).unwrap();
+        }
+        assert_eq!(records(), held, "a transaction of the last checkpoint was not visible");
+    }
+
+    /// The last checkpoint's files are there in full, and none waits to be committed.
+    fn files_agree(&self, output: &str, committables: &[Committable]) {
+        let directory = self.place("out").join(output);
+        for committable in committables {
+            let file: serde_json::Value = serde_json::from_slice(&committable.bytes).unwrap();
+            let path = directory.join(file["file"].as_str().unwrap());
+            let length = std::fs::metadata(&path).map(|found| found.len());
+            assert_eq!(length.ok(), file["bytes"].as_u64(), "{}", path.display());
+        }
+        for family in std::fs::read_dir(directory.join(".staging")).unwrap() {
+            let left: Vec<_> = std::fs::read_dir(family.unwrap().path()).unwrap().collect();
+            assert!(left.is_empty(), "not committed, and not removed: {left:?}");
+        }
     }
 
     /// What it has written: alerts by card, in order, and the lines of each of its other outputs.
@@ -81,7 +167,7 @@ impl Run<'_> {
         }
         let lines = |output: &str| {
             let mut lines = Vec::new();
-            for entry in std::fs::read_dir(self.out().join(output)).unwrap() {
+            for entry in std::fs::read_dir(self.place("out").join(output)).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "jsonl") {
                     lines.extend(std::fs::read_to_string(path).unwrap().lines().map(str::to_owned));
@@ -91,6 +177,13 @@ impl Run<'_> {
         };
         Outputs { alerts, turnover: lines("turnover"), late: lines("late"), rejected: lines("rejected") }
     }
+}
+
+/// The least number that the next record of a shard has, from the bytes of a position: a tag, a
+/// version and two numbers of which this is the first.
+fn position(bytes: &[u8]) -> u64 {
+    assert_eq!(bytes[..2], [3, 1], "not a position of version 1 in a shard");
+    u64::from_le_bytes(bytes[2..10].try_into().unwrap())
 }
 
 struct Outputs {
@@ -176,6 +269,8 @@ fn killed_at_random_moments_the_outputs_are_those_of_an_undisturbed_run() {
     }
     finish(&disturbed, 2);
     compare(&expected, &disturbed.outputs());
+    undisturbed.agree();
+    disturbed.agree();
 }
 
 #[test]
@@ -198,6 +293,7 @@ fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
     }
     finish(&stopped, 3);
     compare(&undisturbed.outputs(), &stopped.outputs());
+    stopped.agree();
 }
 
 fn compare(expected: &Outputs, found: &Outputs) {
