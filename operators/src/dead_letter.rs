@@ -12,11 +12,16 @@ pub(crate) enum OnError {
 
 /// The dead letter of `record`, one of those of `origin`.
 pub(crate) fn dead_letter<T: Data>(origin: &Origin, reason: String, record: &T) -> Rejected {
-    let raw = serde_json::to_string(record).unwrap_or_else(|error| format!("(no JSON: {error})"));
     Rejected {
         split: origin.to_string(),
         position: origin.spans.first().map_or(0, |span| span.first),
         reason,
-        raw: Rejected::text(raw.as_bytes()),
+        raw: shown(record),
     }
+}
+
+/// A record as JSON, cut to the length of a dead letter.
+pub(crate) fn shown<T: Data>(record: &T) -> String {
+    let json = serde_json::to_string(record).unwrap_or_else(|error| format!("(no JSON: {error})"));
+    Rejected::text(json.as_bytes())
 }

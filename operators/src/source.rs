@@ -10,16 +10,21 @@ use std::time::Duration;
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Role};
 use pelton_dataflow::operator::{OperatorContext, Outputs, Waker};
-use pelton_dataflow::record::{Origin, Record, Span};
+use pelton_dataflow::record::{Data, Origin, Record, Span};
 use pelton_dataflow::source::{
     Enumerator, Fetched, Polled, ReaderContext, Rejected, Source, SourceNode, SourceOperator, SourceTime,
     SplitId, SplitReader, SplitState, SplitStatus,
 };
 use pelton_dataflow::time::EventTime;
 
+use crate::dead_letter::shown;
 use crate::job::SharedGraph;
 use crate::stream::Stream;
 use crate::watermarks::Watermarks;
+
+mod times;
+
+use times::TimeCheck;
 
 /// A source that waits for its watermark strategy.
 #[must_use = "a source becomes a stream with `.watermarks(...)`"]
@@ -153,6 +158,8 @@ struct RunningSplit<T> {
     unannounced: bool,
     /// Since when it has been found empty at every look, and the last of those looks.
     empty_us: Option<(i64, i64)>,
+    /// It has told that its watermark is far ahead of the clock: once is enough.
+    is_ahead: bool,
 }
 
 impl<T> RunningSplit<T> {
@@ -210,7 +217,15 @@ where
             _ => Some(self.source.open(&state.info, state.position.as_deref(), &cx)?),
         };
         let name = format!("{}/{}", self.name, state.info.id).into();
-        self.splits.push(RunningSplit { state, reader, name, awake, unannounced: false, empty_us: None });
+        self.splits.push(RunningSplit {
+            state,
+            reader,
+            name,
+            awake,
+            unannounced: false,
+            empty_us: None,
+            is_ahead: false,
+        });
         Ok(())
     }
 
@@ -292,6 +307,11 @@ where
             return Ok(false);
         }
         let now_us = self.clock.now_us();
+        let positions = Positions {
+            span: *span,
+            rejected: rejected.iter().map(|(position, ..)| *position).collect(),
+            values: values.len(),
+        };
         let spans = span.take().map(|(first, last)| Span { split: split.name.clone(), first, last });
         let origin = Origin { spans: spans.into_iter().collect(), truncated: false, read_at_us: now_us };
         if !rejected.is_empty() {
@@ -302,20 +322,78 @@ where
             send_rejected(letters, self.dead_letters, &origin, out)?;
         }
         let time_of = &self.watermarks.time_of;
-        let mut max_time = split.state.max_time;
-        let records: Vec<Record<S::Item>> = if self.watermarks.by_arrival && times.len() == values.len() {
+        let mut records: Vec<Record<S::Item>> = if self.watermarks.by_arrival && times.len() == values.len() {
             values.drain(..).zip(times.drain(..)).map(|(value, time)| Record::new(time, value)).collect()
         } else {
             values.drain(..).map(|value| Record::new(time_of(&value), value)).collect()
         };
         times.clear();
+        let check = TimeCheck { now_ms: now_us / 1_000, reject_ahead: self.watermarks.reject_ahead };
+        if !check.all_right(&records) {
+            let letters = reject_times(&mut records, check, &split.name, &positions);
+            send_rejected(letters.into_iter(), self.dead_letters, &origin, out)?;
+        }
+        let mut max_time = split.state.max_time;
         for record in &records {
             max_time = max_time.max(record.time);
         }
+        let has_moved = max_time > split.state.max_time;
         split.state.max_time = max_time;
+        if has_moved
+            && !split.is_ahead
+            && let Some(warning) = check.warning(max_time)
+        {
+            split.is_ahead = true;
+            tracing::warn!("{warning}; {origin}");
+        }
         out.send(0, records, origin);
         Ok(true)
     }
+}
+
+/// The positions of the records that a poll has read.
+struct Positions {
+    span: Option<(u64, u64)>,
+    /// Those of records that the reader rejected, ascending.
+    rejected: Vec<u64>,
+    values: usize,
+}
+
+impl Positions {
+    /// The position of the value `index`; that of the first record if positions have gaps, when it is
+    /// not known.
+    fn of(&self, index: usize) -> u64 {
+        let Some((first, last)) = self.span else { return 0 };
+        let count = (self.values + self.rejected.len()) as u64;
+        if last.saturating_sub(first).saturating_add(1) != count {
+            return first;
+        }
+        self.rejected
+            .iter()
+            .fold(first + index as u64, |position, rejected| position + u64::from(*rejected <= position))
+    }
+}
+
+/// Takes out of `records` those whose event time cannot be right.
+fn reject_times<T: Data>(
+    records: &mut Vec<Record<T>>,
+    check: TimeCheck,
+    split: &str,
+    positions: &Positions,
+) -> Vec<Rejected> {
+    let mut letters = Vec::new();
+    let mut index = 0;
+    records.retain(|record| {
+        let problem = check.problem(record.time);
+        let is_right = problem.is_none();
+        if let Some(reason) = problem {
+            let position = positions.of(index);
+            letters.push(Rejected { split: split.to_owned(), position, reason, raw: shown(&record.value) });
+        }
+        index += 1;
+        is_right
+    });
+    letters
 }
 
 fn send_rejected(
@@ -346,7 +424,15 @@ mod tests {
     fn split(unannounced: bool) -> RunningSplit<u8> {
         let state = SplitState::fresh(pelton_dataflow::source::SplitInfo::root("0"));
         let awake = Arc::new(AtomicBool::new(false));
-        RunningSplit { state, reader: None, name: "in/0".into(), awake, unannounced, empty_us: None }
+        RunningSplit {
+            state,
+            reader: None,
+            name: "in/0".into(),
+            awake,
+            unannounced,
+            empty_us: None,
+            is_ahead: false,
+        }
     }
 
     #[test]
