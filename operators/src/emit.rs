@@ -60,10 +60,12 @@ impl<U: Data> Emitter<U> {
     /// Sends what there is, in batches of the usual size: one callback may have emitted many.
     pub fn ship(&mut self, origin: &Origin, out: &mut Outputs) {
         let mut records = std::mem::take(&mut self.records);
-        while records.len() > 2 * self.batch_records {
-            let rest = records.split_off(self.batch_records);
-            out.send(self.port, records, origin.clone());
-            records = rest;
+        if records.len() > 2 * self.batch_records {
+            let mut all = records.into_iter();
+            while all.len() > 2 * self.batch_records {
+                out.send(self.port, all.by_ref().take(self.batch_records).collect(), origin.clone());
+            }
+            records = all.collect();
         }
         out.send(self.port, records, origin.clone());
     }

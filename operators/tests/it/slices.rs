@@ -1,7 +1,10 @@
 //! What amplifies is emitted in slices, and nothing of it is lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use pelton_dataflow::settings::Settings;
 use pelton_operators::testing::{Harness, run_stateless};
 use pelton_operators::{Stream, Tumbling};
 
@@ -34,4 +37,24 @@ fn union_split_and_rebalance_lose_nothing() {
     });
     found.sort_unstable();
     assert_eq!(found, (0..3_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_a_million_few_are_held_at_a_time() {
+    let (given, most_held) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (giving, held, taken) = (given.clone(), most_held.clone(), AtomicU64::new(0));
+    let left = run_stateless([1_000_000u64], |n| {
+        let many = n.flat_map(move |n| {
+            let giving = giving.clone();
+            (0..n).inspect(move |_| drop(giving.fetch_add(1, Ordering::Relaxed)))
+        });
+        many.filter(move |_| {
+            let taken = taken.fetch_add(1, Ordering::Relaxed);
+            held.fetch_max(given.load(Ordering::Relaxed) - taken, Ordering::Relaxed);
+            false
+        })
+    });
+    assert!(left.is_empty());
+    let (most_held, batch) = (most_held.load(Ordering::Relaxed), Settings::default().batch_records as u64);
+    assert!(most_held <= 2 * batch, "{most_held} were held at a time, in batches of {batch}");
 }
