@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -51,8 +52,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn start(&self, workers: u64) -> Child {
+        self.start_with(workers, &["--status", "off"])
+    }
+
+    fn start_with(&self, workers: u64, flags: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_fraud_detection"))
-            .args(["run", "--until-end", "--checkpoint-interval", "50ms", "--status", "off"])
+            .args(["run", "--until-end", "--checkpoint-interval", "50ms"])
+            .args(flags)
             .args(["--workers", &workers.to_string()])
             .arg("--input")
             .arg(self.root.join("log/payments"))
@@ -86,14 +92,24 @@ impl Run<'_> {
         self.log().describe_stream(stream).unwrap().shards
     }
 
+    fn checkpoints(&self) -> CheckpointStore {
+        CheckpointStore::open(&self.place("checkpoints").display().to_string()).unwrap()
+    }
+
+    /// The number of the newest checkpoint, also while the job deletes older ones.
+    fn newest_checkpoint(&self) -> Option<u64> {
+        let found = log::entries(&self.checkpoints()).unwrap().into_iter();
+        let numbers = found.filter(|found| matches!(found.entry, Ok(Entry::Checkpoint(_))));
+        numbers.map(|found| found.sequence).max()
+    }
+
     /// The newest checkpoint.
     fn manifest(&self) -> Manifest {
-        let store = CheckpointStore::open(&self.place("checkpoints").display().to_string()).unwrap();
         let checkpoint = |found: log::Found| match found.entry.unwrap() {
             Entry::Checkpoint(manifest) => Some(*manifest),
             Entry::Takeover(_) => None,
         };
-        log::entries(&store).unwrap().into_iter().filter_map(checkpoint).next_back().unwrap()
+        log::entries(&self.checkpoints()).unwrap().into_iter().filter_map(checkpoint).next_back().unwrap()
     }
 
     /// What the job says that it has read and written is what has been read and written.
@@ -283,13 +299,19 @@ fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
     finish(&undisturbed, 1);
     let stopped = Run { root, name: "stopped" };
     for workers in [1, 3, 2] {
-        let mut child = stopped.start(workers);
-        if lives_through(&mut child, Duration::from_millis(150)) {
-            let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-            assert!(terminated.success());
+        let before = stopped.newest_checkpoint();
+        let mut child = stopped.start_with(workers, &[]);
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut text = String::new();
+        // From when it says so, a signal stops it; without that it ends it.
+        while !text.contains("Ctrl-C stops it") {
+            assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
         }
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        while stopped.newest_checkpoint() == before && lives_through(&mut child, Duration::from_millis(1)) {}
+        let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(terminated.success());
+        said.read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success(), "{text}");
     }
     finish(&stopped, 3);
     compare(&undisturbed.outputs(), &stopped.outputs());
