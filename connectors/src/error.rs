@@ -27,6 +27,16 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// There is no room left.
+    #[error("cannot {action} {}: the disk is full; make room: the job goes on from its last checkpoint", .path.display())]
+    DiskFull {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
     /// A sink's directory cannot be written to.
     #[error("the output directory {} cannot be written to; check its owner and permissions, or name another one", .path.display())]
     Unwritable {
@@ -200,7 +210,12 @@ impl From<pelton_streams::Error> for Error {
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { action, path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
     }
 }
 

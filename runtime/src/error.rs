@@ -24,7 +24,7 @@ pub enum JobError {
         directory: PathBuf,
     },
     /// A local directory cannot be used.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}; check the path, its owner and permissions, or name another one", path.display())]
     Directory {
         /// What was tried.
         action: &'static str,

@@ -17,7 +17,7 @@ pub enum StateError {
         source: object_store::Error,
     },
     /// A local file or directory failed.
-    #[error("cannot {action} `{path}`: {source}")]
+    #[error("cannot {action} `{path}`: {source}; check the path, its owner and the room on the disk")]
     Local {
         /// What was tried.
         action: &'static str,

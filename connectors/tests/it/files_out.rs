@@ -172,3 +172,18 @@ fn a_directory_that_takes_no_files_is_said_at_once() {
     let cx = SinkContext { job: "j".repeat(300), ..cx };
     assert!(writer(&cx).contains("are too long to name files by"));
 }
+
+/// A file that takes nothing stands where the sink writes: `/dev/full` refuses as a full disk does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_with_what_to_do_and_what_was_committed_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Files::jsonl(dir.path());
+    let mut run = run(&sink, "w0:a prepare manifest commit");
+    let open = dir.path().join(".staging/job.out/open.n000001.w0000.g000001.jsonl");
+    std::os::unix::fs::symlink("/dev/full", &open).unwrap();
+    let message = messages(run.write(0, &"x".repeat(300_000)));
+    let expected = format!("cannot write to {}: the disk is full; make room: ", open.display());
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!(lines_in(dir.path()), ["a"]);
+}
