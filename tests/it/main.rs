@@ -1,6 +1,8 @@
 //! What holds for the project as a whole.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod facade;
 #[cfg(test)]
 mod layout;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
 mod event_times;
+mod mistakes;
 mod process;
 mod slices;
 mod update;

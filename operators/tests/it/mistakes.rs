@@ -1,0 +1,69 @@
+//! What is wrong with a graph is told when it is finished, all of it, with places; what only shows when
+//! it runs names the operator.
+
+use pelton_dataflow::error::OpResult;
+use pelton_operators::testing::{Collect, Harness, Values};
+use pelton_operators::{Context, Declare, Job, KeyedProcess, NoSide, Stream, Watermarks};
+use pelton_state::{MapTable, StateMut};
+
+#[test]
+fn a_graph_without_a_sink_is_refused_and_says_what_to_add() {
+    let mut job = Job::new();
+    job.source("numbers", Values::of([1u64])).watermarks(Watermarks::none()).map(|n| n + 1);
+    let message = job.finish().err().unwrap().to_string();
+    assert!(message.contains("the graph has no sink"), "{message}");
+    assert!(message.contains("`.sink(name, ...)`"), "{message}");
+    let nothing = Job::new().finish().err().unwrap().to_string();
+    assert!(nothing.contains("the graph has no sink"), "{nothing}");
+}
+
+#[test]
+fn each_name_that_is_given_twice_is_told_with_both_places() {
+    let mut job = Job::new();
+    let numbers = job.source("numbers", Values::of([1u64])).watermarks(Watermarks::none());
+    let keyed = numbers.key_by(|n| *n);
+    for _ in 0..2 {
+        keyed.fold("sums", |sum: &mut u64, n| *sum += n).sink("numbers", Collect::new().0);
+    }
+    let message = job.finish().err().unwrap().to_string();
+    for name in ["`sums`", "`numbers`"] {
+        assert!(message.contains(&format!("two operators are named {name}")), "{message}");
+    }
+    assert_eq!(message.matches("first  at ").count(), message.matches("second at ").count());
+    assert!(message.matches("mistakes.rs:").count() >= 4, "{message}");
+}
+
+const DECLARED: MapTable<u64, u64> = MapTable::new("declared");
+const FORGOTTEN: MapTable<u64, u64> = MapTable::new("forgotten");
+
+struct Forgetful;
+
+impl KeyedProcess for Forgetful {
+    type Key = u64;
+    type In = u64;
+    type Out = u64;
+    type Side = NoSide;
+    type State = ();
+
+    fn declare(&self, states: &mut Declare<()>) {
+        states.map(DECLARED);
+    }
+
+    fn on_record(&self, n: u64, _: &mut StateMut<'_, ()>, cx: &mut Context<'_, Self>) -> OpResult {
+        Ok(cx.map(FORGOTTEN)?.insert(&n, n)?)
+    }
+}
+
+#[test]
+fn a_table_that_is_not_declared_fails_the_job_and_names_those_that_are() {
+    let failed = std::panic::catch_unwind(|| {
+        let mut script = Harness::new(|input: Stream<u64>, taps| {
+            taps.tap("out", &input.key_by(|n| *n).process("forgetful", Forgetful).out);
+        });
+        script.record(1, 7).end();
+    });
+    let message = *failed.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("operator `forgetful` failed on worker 0, key group"), "{message}");
+    assert!(message.contains("`forgotten`") && message.contains("`declared`"), "{message}");
+    assert!(message.contains("script/0 at 0"), "{message}");
+}
