@@ -307,9 +307,14 @@ fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
         while !text.contains("Ctrl-C stops it") {
             assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
         }
-        while stopped.newest_checkpoint() == before && lives_through(&mut child, Duration::from_millis(1)) {}
-        let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-        assert!(terminated.success());
+        let mut lives = true;
+        while lives && stopped.newest_checkpoint() == before {
+            lives = lives_through(&mut child, Duration::from_millis(1));
+        }
+        if lives {
+            let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+            assert!(terminated.success());
+        }
         said.read_to_string(&mut text).unwrap();
         assert!(child.wait().unwrap().success(), "{text}");
     }

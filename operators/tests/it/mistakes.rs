@@ -9,7 +9,8 @@ use pelton_state::{MapTable, StateMut};
 #[test]
 fn a_graph_without_a_sink_is_refused_and_says_what_to_add() {
     let mut job = Job::new();
-    job.source("numbers", Values::of([1u64])).watermarks(Watermarks::none()).map(|n| n + 1);
+    let numbers = job.source("numbers", Values::of([1u64])).watermarks(Watermarks::none());
+    drop(numbers.map(|n| n + 1));
     let message = job.finish().err().unwrap().to_string();
     assert!(message.contains("the graph has no sink"), "{message}");
     assert!(message.contains("`.sink(name, ...)`"), "{message}");

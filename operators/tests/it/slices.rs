@@ -46,7 +46,9 @@ fn of_a_million_few_are_held_at_a_time() {
     let left = run_stateless([1_000_000u64], |n| {
         let many = n.flat_map(move |n| {
             let giving = giving.clone();
-            (0..n).inspect(move |_| drop(giving.fetch_add(1, Ordering::Relaxed)))
+            (0..n).inspect(move |_| {
+                giving.fetch_add(1, Ordering::Relaxed);
+            })
         });
         many.filter(move |_| {
             let taken = taken.fetch_add(1, Ordering::Relaxed);
