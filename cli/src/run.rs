@@ -13,7 +13,7 @@ use std::time::Duration;
 use pelton_dataflow::clock::{Clock, SystemClock};
 use pelton_dataflow::graph::Graph;
 use pelton_runtime::job::Watcher;
-use pelton_runtime::signals::stop_on_signals;
+use pelton_runtime::signals::Signals;
 use pelton_runtime::{Job, JobReport, JobSettings, JobSpec};
 
 use crate::error::{Error, Remedy, Result};
@@ -29,8 +29,9 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
         check_report(path)?;
     }
     let begins = begins(&id, &settings);
+    let signals = Signals::listen()?;
     let job = Job::start(JobSpec::new(id, graph, settings))?;
-    stop_on_signals(job.stopper())?;
+    signals.stop(job.stopper())?;
     if flags.status != StatusFlag::Off {
         console::say(&begins);
     }

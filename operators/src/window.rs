@@ -226,9 +226,14 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     /// Takes records into their windows; gives those back whose window has fired.
     fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
         let mut late = Vec::new();
+        // Records come in runs of one window, and to find a window takes a division.
+        let (mut start, mut end) = (EventTime::END, EventTime::MIN);
         for Record { time, value: Keyed { hash, key, value } } in records {
             self.at_hand = Some(hash);
-            let end = self.windows.end_of(time)?;
+            if time < start || time >= end {
+                end = self.windows.end_of(time)?;
+                start = self.windows.start_of(end);
+            }
             if end <= self.watermark {
                 late.push(Record::new(time, value));
             } else {

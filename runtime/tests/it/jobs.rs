@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::source::{SplitId, SplitInfo};
+use pelton_runtime::signals::Signals;
 use pelton_runtime::status::Phase;
 use pelton_runtime::{
     CheckpointInterval, End, Job, JobError, JobHandle, JobReport, JobSettings, JobSpec, RestartStrategy,
@@ -157,11 +158,13 @@ fn a_signal_stops_a_job_with_a_checkpoint() {
     let _alone = SIGNALS.lock();
     let (home, table) = (Home::new(), Table::new());
     let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
+    let signals = Signals::listen().unwrap();
     let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
-    pelton_runtime::signals::stop_on_signals(handle.stopper()).unwrap();
     table.wait_until_arrived(2_000);
     let sent = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
     assert!(sent.success());
+    // One that came before there was a job to stop is not lost.
+    signals.stop(handle.stopper()).unwrap();
     assert_eq!(handle.wait().unwrap().end, End::Stopped);
     assert_eq!(table.visible(), all_numbers(2, 1_000));
 }
@@ -172,8 +175,9 @@ fn a_second_signal_ends_a_job_that_cannot_finish() {
     let (home, table) = (Home::new(), Table::new());
     let numbers = Numbers { splits: splits(2, 5_000), gate: Gate::at(1_000) };
     let gate = numbers.gate.clone();
+    let signals = Signals::listen().unwrap();
     let handle = home.start(graph(numbers, Vec::new(), &table), home.settings(2));
-    pelton_runtime::signals::stop_on_signals(handle.stopper()).unwrap();
+    signals.stop(handle.stopper()).unwrap();
     table.wait_until_visible(2_000);
     table.fail_commits(u32::MAX);
     gate.set(2_000);
