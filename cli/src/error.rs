@@ -177,7 +177,6 @@ fn remedy_of(error: &(dyn StdError + Send + Sync + 'static)) -> Remedy {
 fn remedy_of_job(error: &JobError) -> Remedy {
     match error {
         JobError::Settings { .. }
-        | JobError::Locked { .. }
         | JobError::Directory { .. }
         | JobError::Connector { .. }
         | JobError::Metrics { .. } => Remedy::Configuration,
@@ -186,7 +185,7 @@ fn remedy_of_job(error: &JobError) -> Remedy {
         JobError::Incompatible { .. } => Remedy::IncompatibleState,
         JobError::Failed { .. } => Remedy::FixJob,
         JobError::Panicked { .. } => Remedy::Report,
-        JobError::Thread { .. } => Remedy::Retry,
+        JobError::Locked { .. } | JobError::Thread { .. } => Remedy::Retry,
     }
 }
 

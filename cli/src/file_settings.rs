@@ -60,7 +60,7 @@ pub(crate) const ALL: &[FileSetting] = &[
     ),
     top(
         "retained_checkpoints",
-        "completed ones that are kept",
+        "completed ones that are kept; older ones go after the next is committed",
         Field::Count(|settings| Whole::Usize(&mut settings.retained_checkpoints)),
     ),
     top(

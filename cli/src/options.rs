@@ -40,7 +40,7 @@ pub(crate) struct RunFlags {
     #[command(flatten)]
     pub place: PlaceFlags,
     /// Worker threads [default: one for each core]
-    #[arg(long, env = "PELTON_WORKERS", hide_env_values = true, value_name = "N")]
+    #[arg(long, env = "PELTON_WORKERS", hide_env_values = true, value_name = "N", value_parser = workers)]
     workers: Option<usize>,
     /// Where workers keep their state while they run; it can be lost [default: .pelton/ID/state]
     #[arg(long, env = "PELTON_STATE_DIR", hide_env_values = true, value_name = "DIR")]
@@ -160,6 +160,10 @@ fn period(text: &str) -> Result<Duration, String> {
 
 fn checkpoint(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "write the number of a checkpoint, as `checkpoints list` shows it".to_owned())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a number of threads, such as 4".to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

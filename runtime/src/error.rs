@@ -16,7 +16,7 @@ pub enum JobError {
     },
     /// Another job or process uses the state directory.
     #[error(
-        "the state directory `{}` is in use by another job: stop that one, or give each job a state directory of its own",
+        "the state directory `{}` is in use by another process: if that one runs this job, leave it or stop it first; another job needs a state directory of its own",
         directory.display()
     )]
     Locked {

@@ -47,7 +47,10 @@ mod tests {
         let state = directory.path().join("deep/state");
         let held = StateLock::hold(&state).unwrap();
         let message = StateLock::hold(&state).unwrap_err().to_string();
-        assert!(message.contains("deep/state` is in use by another job: stop that one"), "{message}");
+        assert!(
+            message.contains("deep/state` is in use by another process: if that one runs this job"),
+            "{message}"
+        );
         drop(held);
         StateLock::hold(&state).unwrap();
     }

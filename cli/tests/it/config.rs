@@ -175,7 +175,7 @@ fn a_wrong_environment_variable_is_told_by_its_name() {
     let run = "run --output out --count 1 --status off";
     shell
         .numbers(&format!("{run} --backend memory"))
-        .fails(2, "the environment variable PELTON_WORKERS cannot be used: invalid value 'abc': invalid digit found in string");
+        .fails(2, "the environment variable PELTON_WORKERS cannot be used: invalid value 'abc': write a number of threads, such as 4");
     shell.numbers(&format!("{run} --workers 1")).fails(
         2,
         "the environment variable PELTON_BACKEND cannot be used: invalid value 'disk' [possible values: rocksdb, memory]",

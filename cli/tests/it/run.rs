@@ -188,8 +188,8 @@ fn two_jobs_do_not_share_a_state_directory() {
     let mut first = shell.start_numbers("run --output out");
     wait_for(&mut first, "Ctrl-C stops it");
     shell.numbers("run --output other").fails(
-        2,
-        "the state directory `.pelton/pelton-test-job/state` is in use by another job: stop that one, or give each job a state directory of its own",
+        1,
+        "the state directory `.pelton/pelton-test-job/state` is in use by another process: if that one runs this job, leave it or stop it first; another job needs a state directory of its own",
     );
     signal(&first, "TERM");
     assert_eq!(ended(first).code, 0);

@@ -79,7 +79,27 @@ impl Target {
         if current >= generation {
             return Err(self.later_generation(cx, generation, current));
         }
+        if current == 0 {
+            self.tell_of_records_of_others(cx)?;
+        }
         self.transactional(writer, cx, "committer", generation)
+    }
+
+    /// A job that is started anew under another name writes everything a second time: that is allowed,
+    /// and may not be what is wanted.
+    fn tell_of_records_of_others(&self, cx: &SinkContext) -> Result<()> {
+        let log = ShardLog::open(self.address.directory(), &Options::default())?;
+        let shards = log.describe_stream(self.address.stream())?.shards;
+        let records: u64 = shards.iter().map(|shard| shard.records).sum();
+        if records > 0 {
+            tracing::warn!(
+                stream = %self.address,
+                records,
+                "the stream holds records that job `{}` has not written, and gets its output after them: a job that was started anew under another name or without its checkpoints writes everything again",
+                cx.job
+            );
+        }
+        Ok(())
     }
 
     /// A writer of transactions, which fences those of earlier generations.

@@ -460,7 +460,7 @@ fn two_jobs_on_one_state_directory_are_refused() {
     let running = home.start(graph(numbers(), Vec::new(), &table), home.settings(1));
     let second = Job::start(JobSpec::new("other", graph(numbers(), Vec::new(), &table), home.settings(1)));
     let message = second.err().unwrap().to_string();
-    assert!(message.contains("in use by another job"), "{message}");
+    assert!(message.contains("in use by another process"), "{message}");
     gate.set(u64::MAX);
     running.wait().unwrap();
 }
