@@ -83,6 +83,16 @@ pub trait SinkWriter {
 
 /// Commits what writers have prepared. Runs beside the coordinator, on a thread that may block.
 pub trait Committer: Send {
+    /// Whether `generation` may write there, before the job is taken over for it. Changes nothing.
+    ///
+    /// # Errors
+    /// That generation or a later one has written there: the job was started without its
+    /// checkpoints, or another process has taken it over.
+    fn check(&self, generation: u64) -> Result<(), OpError> {
+        let _ = generation;
+        Ok(())
+    }
+
     /// First call, once the job is `generation`'s: makes what is missing, aborts everything of
     /// lower generations that is not in `listed`, fences them, then commits `listed`.
     ///

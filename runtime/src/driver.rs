@@ -15,6 +15,7 @@ use pelton_dataflow::clock::Clock;
 use pelton_dataflow::graph::Graph;
 use pelton_state::checkpoint::log::StartFrom;
 use pelton_state::checkpoint::store::CheckpointStore;
+use pelton_state::error::StateError;
 use tracing::{error, info, warn};
 
 use crate::coordinator::{Event, Outcome};
@@ -67,10 +68,14 @@ pub(crate) fn run(job: &JobContext) -> Result<End, JobError> {
     let mut policy = RestartPolicy::new(job.settings.restart.clone());
     let mut from = job.settings.from_checkpoint.map_or(StartFrom::Newest, StartFrom::Checkpoint);
     let mut has_run = false;
+    let mut own = 0;
     loop {
         job.board.noted().phase = Phase::Starting;
-        let ended = generation::run(job, &from, &mut policy);
+        let ended = generation::run(job, &from, &mut own, &mut policy);
         let ended = match ended {
+            Err(JobError::State(error @ StateError::Fenced { .. })) => {
+                return Err(JobError::Lost { message: error.to_string() });
+            }
             Err(error) if has_run => {
                 generation::Ended { outcome: Outcome::Failed(error.to_string()), has_run: true }
             }

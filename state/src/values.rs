@@ -150,7 +150,7 @@ pub(crate) fn fetch<K: Key, S: State>(
         entry.cell = cell;
     } else if let Some(cell) = below.cached(table, hash, key) {
         entry.cell = cell.clone();
-    } else if !below.complete {
+    } else if !below.complete && size_of::<S>() > 0 {
         let mut row = Vec::new();
         below.space.key(below.space.partition.group(hash), key, &mut row)?;
         if let Some(bytes) = port.get(&row)? {

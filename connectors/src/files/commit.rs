@@ -98,6 +98,10 @@ impl FileCommitter {
 }
 
 impl Committer for FileCommitter {
+    fn check(&self, generation: u64) -> Result<(), OpError> {
+        if self.layout.directory().exists() { Ok(self.refuse_foreign_output(generation)?) } else { Ok(()) }
+    }
+
     fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let listed = self.decode(listed)?;
         if !self.layout.staging().exists() {

@@ -50,6 +50,13 @@ fn decode_all(committables: &[Committable]) -> Result<Vec<pelton_streams::Commit
 }
 
 impl Committer for LogCommitter {
+    fn check(&self, generation: u64) -> Result<(), OpError> {
+        match &self.open {
+            Some((_, stream)) => Ok(self.target.check(stream, &self.cx, generation)?),
+            None => Ok(()),
+        }
+    }
+
     fn recover(&mut self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
         let listed = decode_all(listed)?;
         let writer = self.take_over(generation)?;

@@ -67,19 +67,24 @@ impl Target {
         Ok((log, writer))
     }
 
-    /// The first writer of `generation`, which fences all others: whoever wrote as this generation or
-    /// a later one is not this run.
+    /// Refuses a `generation` that has written before, or that a later one has: it is not of this run.
+    pub fn check(&self, writer: &StreamWriter, cx: &SinkContext, generation: u64) -> Result<()> {
+        let current = writer.newest_generation(&family(cx));
+        if current >= generation {
+            return Err(self.later_generation(cx, generation, current));
+        }
+        Ok(())
+    }
+
+    /// The first writer of `generation`, which fences all others.
     pub fn take_over(
         &self,
         writer: &StreamWriter,
         cx: &SinkContext,
         generation: u64,
     ) -> Result<TransactionalWriter> {
-        let current = writer.newest_generation(&family(cx));
-        if current >= generation {
-            return Err(self.later_generation(cx, generation, current));
-        }
-        if current == 0 {
+        self.check(writer, cx, generation)?;
+        if writer.newest_generation(&family(cx)) == 0 {
             self.tell_of_records_of_others(cx)?;
         }
         self.transactional(writer, cx, "committer", generation)

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use pelton_examples::payments::{Scenario, ingest};
+use pelton_examples::payments::{Alert, Scenario, ingest};
 
 /// The job with its files below `root`, its output in stream `alerts`.
 fn job(root: &Path, alerts: &str) -> Command {
@@ -49,6 +49,27 @@ fn a_job_that_would_read_its_own_output_is_refused() {
     let (code, message) = refused(&mut job(root.path(), "payments"));
     assert_eq!(code, 2, "{message}");
     assert!(message.contains("source `payments` reads what sink `alerts` writes to"), "{message}");
+}
+
+#[test]
+fn a_job_without_its_checkpoints_is_refused_however_often_it_is_started() {
+    let root = tempfile::tempdir().unwrap();
+    generate(root.path());
+    let bounded = || {
+        let mut job = job(root.path(), "alerts");
+        job.arg("--until-end");
+        job
+    };
+    assert!(bounded().status().unwrap().success());
+    let alerts = || ingest::read::<Alert>(&root.path().join("log"), "alerts").unwrap().len();
+    let before = alerts();
+    std::fs::remove_dir_all(root.path().join("checkpoints")).unwrap();
+    for _ in 0..3 {
+        let (code, message) = refused(&mut bounded());
+        assert_eq!(code, 2, "{message}");
+        assert!(message.contains("was started without the job's checkpoints"), "{message}");
+    }
+    assert!(before > 0 && alerts() == before);
 }
 
 #[test]

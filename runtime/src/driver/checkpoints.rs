@@ -187,6 +187,14 @@ pub fn open_committers(graph: &Graph, job: &str) -> Result<Committers, JobError>
     Ok(committers)
 }
 
+/// Whether `generation` may write to all sinks.
+pub fn check_sinks(committers: &Committers, generation: u64) -> Result<(), JobError> {
+    for (name, committer) in committers {
+        committer.check(generation).map_err(JobError::connector("sink", name))?;
+    }
+    Ok(())
+}
+
 /// Has them settle what earlier generations left: everything in `listed` becomes visible,
 /// everything else of theirs is aborted.
 pub fn recover_sinks(

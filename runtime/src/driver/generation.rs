@@ -53,9 +53,14 @@ pub struct Ended {
     pub has_run: bool,
 }
 
-/// Runs one generation of `job`.
-pub fn run(job: &JobContext, from: &StartFrom, policy: &mut RestartPolicy) -> Result<Ended, JobError> {
-    let start = recovery::recover(job, from)?;
+/// Runs one generation of `job`, after `own` of this process.
+pub fn run(
+    job: &JobContext,
+    from: &StartFrom,
+    own: &mut u64,
+    policy: &mut RestartPolicy,
+) -> Result<Ended, JobError> {
+    let start = recovery::recover(job, from, own)?;
     job.board.noted().generation = start.generation;
     if start.is_over {
         info!(job = job.id, "the checkpoint holds the end of all input: there is nothing left to do");

@@ -17,7 +17,7 @@ use pelton_state::schema;
 use tracing::{debug, info, warn};
 
 use super::JobContext;
-use super::checkpoints::{Committers, open_committers, recover_sinks};
+use super::checkpoints::{Committers, check_sinks, open_committers, recover_sinks};
 use super::enumerators::Opened;
 use crate::error::JobError;
 
@@ -45,16 +45,20 @@ pub struct Start {
     pub is_over: bool,
 }
 
-/// Takes `job` over and reads where it was.
-pub fn recover(job: &JobContext, from: &StartFrom) -> Result<Start, JobError> {
+/// Takes `job` over and reads where it was. `own` is the newest generation that this process has begun
+/// or tried to.
+pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Start, JobError> {
     let enumerators = Opened::of(&job.graph)?;
     let mut committers = open_committers(&job.graph, &job.id)?;
-    let begun =
-        ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms(), |sequence, manifest| {
+    let accept = |generation, base: Option<(u64, &Manifest)>| {
+        if let Some((sequence, manifest)) = base {
             check(job, sequence, manifest)?;
             check_states(job, sequence, manifest)?;
-            check_end(&enumerators, sequence, manifest)
-        })?;
+            check_end(&enumerators, sequence, manifest)?;
+        }
+        check_sinks(&committers, generation)
+    };
+    let begun = ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms(), own, accept)?;
     let Begun { log, base, .. } = begun;
     let generation = log.generation();
     let mut names = NameTable::default();

@@ -511,3 +511,35 @@ fn a_job_starts_from_the_checkpoint_it_is_told() {
     let error = home.start(graph(numbers(), Vec::new(), &table), unknown).wait().unwrap_err().to_string();
     assert!(error.contains("there is no checkpoint 99"), "{error}");
 }
+
+/// The zombie's operator fails after another process has taken the job over, and before the zombie
+/// has heard of that: it must not start again, which would take the job back.
+#[test]
+fn a_zombie_that_fails_does_not_take_the_job_back() {
+    let (home, table) = (Home::new(), Table::new());
+    let (old_gate, new_gate) = (Gate::at(1_000), Gate::at(1_000));
+    let numbers = |gate: &Arc<Gate>| Numbers { splits: splits(1, 3_000), gate: gate.clone() };
+    let seldom = CheckpointInterval::EveryMs(3_600_000);
+    let bomb = Bomb { at: 1_500, panics: false, armed: Arc::new(AtomicBool::new(true)) };
+    let settings = JobSettings { checkpoint_interval: seldom, ..home.settings(1) };
+    let zombie = home.start(graph(numbers(&old_gate), vec![Arc::new(bomb)], &table), settings);
+    table.wait_until_arrived(1_000);
+
+    let elsewhere = JobSettings { state_dir: home.directory.path().join("other-host"), ..home.settings(1) };
+    let harmless = Bomb { at: u64::MAX, panics: false, armed: Arc::new(AtomicBool::new(false)) };
+    let successor = home.start(graph(numbers(&new_gate), vec![Arc::new(harmless)], &table), elsewhere);
+    table.wait_until_arrived(2_000);
+    table.wait_until_visible(1_000);
+
+    old_gate.set(u64::MAX);
+    let zombie = zombie.wait();
+    new_gate.set(u64::MAX);
+    let successor = successor.wait();
+    assert!(
+        matches!(zombie, Err(JobError::Lost { .. })),
+        "zombie: {:?}; successor: {:?}",
+        zombie.map(|r| r.end),
+        successor.map(|r| r.end)
+    );
+    assert_eq!(successor.unwrap().end, End::Completed);
+}

@@ -99,35 +99,46 @@ pub fn path_of(sequence: u64) -> String {
 
 impl ManifestLog {
     /// Begins the next generation of `job`, which ends all others, once `accept` has found nothing
-    /// wrong with the checkpoint that it would start from: a job that cannot use it leaves the one
-    /// that runs alone.
+    /// wrong with its number and the checkpoint that it would start from: a job that cannot go on
+    /// leaves the one that runs alone.
+    ///
+    /// `own` is the newest generation that this process has begun or tried to begin, 0 before the
+    /// first: a process that has lost the job since does not take it back.
     ///
     /// # Errors
     /// The store fails, holds another job's checkpoints or those of a newer format, or the
-    /// checkpoint asked for is missing or damaged; what `accept` says.
+    /// checkpoint asked for is missing or damaged; [`StateError::Fenced`] if another process has
+    /// begun a generation after `own`; what `accept` says.
     pub fn take_over<E: From<StateError>>(
         store: &CheckpointStore,
         job: &str,
         from: &StartFrom,
         at_ms: i64,
-        accept: impl Fn(u64, &Manifest) -> Result<(), E>,
+        own: &mut u64,
+        accept: impl Fn(u64, Option<(u64, &Manifest)>) -> Result<(), E>,
     ) -> Result<Begun, E> {
         for _ in 0..TAKEOVER_ATTEMPTS {
-            let found = entries(store)?;
+            let found = readable(entries(store)?)?;
             refuse_foreign(store, job, &found)?;
-            let (base, skipped) = base_of(store, from, &found)?;
-            if let Some((sequence, manifest)) = &base {
-                accept(*sequence, manifest)?;
+            let generation = next_generation(&found);
+            if *own > 0 && greatest_generation(&found) > *own {
+                let last = found.last().map_or(0, |last| last.sequence);
+                let file = store.full(&path_of(last));
+                return Err(StateError::Fenced { job: job.to_owned(), generation: *own, file }.into());
             }
+            let (base, skipped) = base_of(store, from, &found)?;
+            accept(generation, base.as_ref().map(|(sequence, manifest)| (*sequence, manifest)))?;
             let next = found.last().map_or(1, |last| last.sequence + 1);
             let takeover = Takeover {
                 job: job.to_owned(),
-                generation: next_generation(&found),
+                generation,
                 base: base.as_ref().map(|(sequence, _)| *sequence),
                 at_ms,
             };
             let path = path_of(next);
             store.failpoint("manifest::take_over", "create", &path)?;
+            // From here on the entry may exist, whatever the store answers.
+            *own = generation;
             if store.create(&path, wire::encode_takeover(&takeover)?)? {
                 store.failpoint("manifest::taken_over", "create", &path)?;
                 info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
@@ -221,12 +232,12 @@ fn base_of(store: &CheckpointStore, from: &StartFrom, found: &[Found]) -> Result
             Some(Found { entry: Err(_), .. }) => read(store, *sequence).map(|_| (None, Vec::new())),
             _ => Err(no_such(store, *sequence, found)),
         },
-        StartFrom::Newest => Ok(newest(store, found)),
+        StartFrom::Newest => newest(store, found),
     }
 }
 
 /// The newest valid checkpoint on the branch that the log's end is on.
-fn newest(store: &CheckpointStore, found: &[Found]) -> Base {
+fn newest(store: &CheckpointStore, found: &[Found]) -> Result<Base, StateError> {
     let mut skipped = Vec::new();
     let mut below = u64::MAX;
     for one in found.iter().rev() {
@@ -235,9 +246,15 @@ fn newest(store: &CheckpointStore, found: &[Found]) -> Base {
         }
         match &one.entry {
             Ok(Entry::Checkpoint(manifest)) => {
-                return (Some((one.sequence, (**manifest).clone())), skipped);
+                return Ok((Some((one.sequence, (**manifest).clone())), skipped));
             }
-            Ok(Entry::Takeover(takeover)) => below = takeover.base.unwrap_or(0),
+            Ok(Entry::Takeover(Takeover { base: Some(base), .. })) => {
+                if !found.iter().any(|one| one.sequence == *base) {
+                    return Err(no_such(store, *base, found));
+                }
+                below = *base;
+            }
+            Ok(Entry::Takeover(Takeover { base: None, .. })) => below = 0,
             Err(problem) => {
                 error!(
                     file = store.full(&path_of(one.sequence)),
@@ -248,20 +265,39 @@ fn newest(store: &CheckpointStore, found: &[Found]) -> Base {
             }
         }
     }
-    (None, skipped)
+    Ok((None, skipped))
+}
+
+/// The entries without those that were deleted while the log was read. What cannot be read for now is an
+/// error: to take it for damaged would go back behind it for good.
+fn readable(found: Vec<Found>) -> Result<Vec<Found>, StateError> {
+    let mut readable = Vec::with_capacity(found.len());
+    for one in found {
+        match &one.entry {
+            Ok(_) | Err(StateError::Damaged { .. } | StateError::NewerFormat { .. }) => readable.push(one),
+            Err(StateError::Store { source: object_store::Error::NotFound { .. }, .. }) => {}
+            Err(_) => {
+                one.entry?;
+            }
+        }
+    }
+    Ok(readable)
 }
 
 /// Greater than every generation that is in the log, those of entries that cannot be read included.
 fn next_generation(found: &[Found]) -> u64 {
-    let mut greatest = 0;
-    for one in found {
-        match &one.entry {
-            Ok(Entry::Checkpoint(manifest)) => greatest = greatest.max(manifest.generation),
-            Ok(Entry::Takeover(takeover)) => greatest = greatest.max(takeover.generation),
-            Err(_) => greatest += 1,
-        }
-    }
-    greatest + 1
+    let unreadable = found.iter().filter(|one| one.entry.is_err()).count() as u64;
+    greatest_generation(found) + unreadable + 1
+}
+
+/// The greatest generation of the entries that can be read.
+fn greatest_generation(found: &[Found]) -> u64 {
+    let generations = found.iter().filter_map(|one| match &one.entry {
+        Ok(Entry::Checkpoint(manifest)) => Some(manifest.generation),
+        Ok(Entry::Takeover(takeover)) => Some(takeover.generation),
+        Err(_) => None,
+    });
+    generations.max().unwrap_or(0)
 }
 
 fn refuse_foreign(store: &CheckpointStore, job: &str, found: &[Found]) -> Result<(), StateError> {

@@ -85,7 +85,13 @@ fn plan(found: &[Found], generation: u64, keep: usize) -> Option<Garbage> {
         one.sequence >= oldest_kept
             || matches!(&one.entry, Ok(Entry::Checkpoint(manifest)) if manifest.savepoint)
     };
-    if found.iter().any(|one| one.entry.is_err() && one.sequence >= oldest_kept) {
+    let may_be_needed = |one: &Found| match &one.entry {
+        Ok(_) => false,
+        Err(StateError::Damaged { .. }) => one.sequence >= oldest_kept,
+        // It cannot be read for now, and may be a savepoint.
+        Err(_) => true,
+    };
+    if found.iter().any(may_be_needed) {
         return None;
     }
     let dropped: Vec<u64> = found.iter().filter(|one| !is_kept(one)).map(|one| one.sequence).collect();

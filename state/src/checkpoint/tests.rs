@@ -27,7 +27,7 @@ fn begin(store: &CheckpointStore) -> log::Begun {
 }
 
 fn take_over(store: &CheckpointStore, job: &str, from: &StartFrom) -> Result<log::Begun, StateError> {
-    ManifestLog::take_over(store, job, from, 0, |_, _| Ok(()))
+    ManifestLog::take_over(store, job, from, 0, &mut 0, |_, _| Ok(()))
 }
 
 /// A manifest of `generation` at `epoch` with the data files `files`.
@@ -454,4 +454,109 @@ fn savepoints_are_kept() {
 fn the_store_is_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>(_: &Arc<T>) {}
     shared(&Arc::new(memory()));
+}
+
+/// A store whose reads of one path fail as long as it is told so.
+fn flaky_reads(path: &str) -> (CheckpointStore, Arc<std::sync::Mutex<Option<String>>>) {
+    let broken = Arc::new(std::sync::Mutex::new(Some(path.to_owned())));
+    let store = FlakyReads { inner: InMemory::new(), broken: broken.clone() };
+    *broken.lock().unwrap() = None;
+    (CheckpointStore::over(Box::new(store), "flaky:").unwrap(), broken)
+}
+
+#[derive(Debug)]
+struct FlakyReads {
+    inner: InMemory,
+    broken: Arc<std::sync::Mutex<Option<String>>>,
+}
+
+impl std::fmt::Display for FlakyReads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("flaky reads")
+    }
+}
+
+mod flaky_reads {
+    use super::FlakyReads;
+    use futures::stream::BoxStream;
+    use object_store::path::Path;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    };
+
+    #[async_trait::async_trait]
+    impl ObjectStore for FlakyReads {
+        async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+            self.inner.put_opts(path, payload, options).await
+        }
+        async fn put_multipart_opts(
+            &self,
+            path: &Path,
+            options: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(path, options).await
+        }
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+            if self.broken.lock().unwrap().as_deref() == Some(path.as_ref()) {
+                let source = "too many open files".into();
+                return Err(object_store::Error::Generic { store: "flaky", source });
+            }
+            self.inner.get_opts(path, options).await
+        }
+        fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+            self.inner.delete_stream(paths)
+        }
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.inner.copy_opts(from, to, options).await
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_for_now_is_no_damage() {
+    let (store, broken) = flaky_reads("");
+    let mut first = begin(&store).log;
+    first.append(&manifest(1, 1, &[])).unwrap();
+    first.append(&manifest(1, 2, &[])).unwrap();
+    *broken.lock().unwrap() = Some(log::path_of(3));
+    let started = take_over(&store, "job", &StartFrom::Newest);
+    *broken.lock().unwrap() = None;
+    assert!(started.is_err(), "it starts from {:?}", started.unwrap().base.map(|(sequence, _)| sequence));
+}
+
+#[test]
+fn a_savepoint_that_cannot_be_read_for_now_is_kept() {
+    let (store, broken) = flaky_reads("");
+    let mut log = begin(&store).log;
+    let file = put(&store, 1, "1.sst");
+    log.append(&Manifest { savepoint: true, ..manifest(1, 1, &[&file]) }).unwrap();
+    let mut log = begin(&store).log;
+    log.append(&manifest(2, 2, &[])).unwrap();
+    log.append(&manifest(2, 3, &[])).unwrap();
+    *broken.lock().unwrap() = Some(log::path_of(2));
+    drop(collect(&store, 2, 1, true));
+    *broken.lock().unwrap() = None;
+    assert!(log::sequences(&store).unwrap().contains(&2), "{:?}", log::sequences(&store).unwrap());
+    store.read(&file).unwrap();
+}
+
+#[test]
+fn a_base_that_is_gone_is_told() {
+    let store = memory();
+    let mut log = begin(&store).log;
+    for epoch in 1..=3 {
+        log.append(&manifest(1, epoch, &[])).unwrap();
+    }
+    // Generation 2 takes over from 2, which the retention of generation 1 deletes at the same time.
+    take_over(&store, "job", &StartFrom::Checkpoint(2)).unwrap();
+    store.delete(&log::path_of(2)).unwrap();
+    let started = take_over(&store, "job", &StartFrom::Newest);
+    assert!(started.is_err(), "it starts from {:?}", started.unwrap().base);
 }

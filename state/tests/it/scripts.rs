@@ -413,3 +413,66 @@ fn a_restored_state_warms_up_until_it_needs_no_backend() {
         assert_eq!(workers[0].store.backend_reads(), before, "{backend:?}: also for keys that do not exist");
     }
 }
+
+/// So little memory that caches let go of nearly everything.
+const FEW_BYTES: usize = 1 << 15;
+
+/// An operator without a struct has no number for one: what it reads must not be another's rows.
+#[test]
+fn a_state_without_fields_is_never_read() {
+    use pelton_dataflow::key::KeyGroups;
+    use pelton_state::StoreOptions;
+    use pelton_state::checkpoint::store::CheckpointStore;
+    const MARKS: MapTable<u64, u64> = MapTable::new("marks");
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Nothing;
+    for backend in backends() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut names = NameTable::default();
+        let first = StateSpec::<u64>::new().decls::<u64>().unwrap();
+        let second = StateSpec::<Nothing>::new().map(MARKS).decls::<u64>().unwrap();
+        let all: Vec<_> =
+            first.iter().map(|d| ("first", d)).chain(second.iter().map(|d| ("second", d))).collect();
+        names
+            .declare(all.iter().map(|(operator, decl)| Declared {
+                operator,
+                state: decl.name,
+                kind: decl.kind,
+                type_name: &decl.type_name,
+                fingerprint: &decl.fingerprint,
+                version: decl.version,
+            }))
+            .unwrap();
+        let store = StateStore::open(StoreOptions {
+            backend,
+            dir: dir.path().join("local"),
+            worker: 0,
+            workers: 1,
+            groups: KeyGroups::default(),
+            generation: 1,
+            memory_bytes: FEW_BYTES,
+            checkpoints: CheckpointStore::open(dir.path().join("c").to_str().unwrap()).unwrap(),
+            restored: Vec::new(),
+            ids: names,
+            on_ack: Box::new(|_| ()),
+        })
+        .unwrap();
+        let mut first: KeyedState<u64, u64> = store.keyed("first", StateSpec::new()).unwrap();
+        let mut second: KeyedState<u64, Nothing> =
+            store.keyed("second", StateSpec::new().map(MARKS)).unwrap();
+        for epoch in 1..200 {
+            for key in 0..40u64 {
+                let key = (epoch * 17 + key * 101) % 2_000;
+                *first.state(hash_of(&key), &key).unwrap() += 1;
+                let read = second.state(hash_of(&key), &key).map(|_| ());
+                assert!(read.is_ok(), "{backend:?}, epoch {epoch}: {}", read.unwrap_err());
+            }
+            first.freeze(Epoch(epoch)).unwrap();
+            second.freeze(Epoch(epoch)).unwrap();
+            for _ in 0..5 {
+                std::thread::yield_now();
+                while store.maintain() {}
+            }
+        }
+    }
+}
