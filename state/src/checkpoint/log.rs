@@ -137,8 +137,8 @@ impl ManifestLog {
             };
             let path = path_of(next);
             store.failpoint("manifest::take_over", "create", &path)?;
-            // From here on the entry may exist, whatever the store answers.
-            *own = generation;
+            // The entry may exist from here on, unless the store answers that another has its place.
+            let before = std::mem::replace(own, generation);
             if store.create(&path, wire::encode_takeover(&takeover)?)? {
                 store.failpoint("manifest::taken_over", "create", &path)?;
                 info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
@@ -152,6 +152,7 @@ impl ManifestLog {
                 };
                 return Ok(Begun { log, base, skipped });
             }
+            *own = before;
         }
         Err(StateError::Contended { location: store.full(DIRECTORY) }.into())
     }
