@@ -76,6 +76,14 @@ pub enum Error {
         /// The streams that exist.
         known: Vec<String>,
     },
+    /// A stream that was open is not there any more.
+    #[error("the stream `{stream}` in {} was deleted while it was in use, and perhaps created anew; open it again", .dir.display())]
+    StreamGone {
+        /// The stream.
+        stream: String,
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// No shard of that id.
     #[error("the stream `{stream}` has no shard {shard}; {}", known_shards(*.shards))]
     UnknownShard {

@@ -47,6 +47,15 @@ struct State {
     router: Arc<Router>,
 }
 
+impl State {
+    fn set_meta(&mut self, meta: Arc<StreamMeta>) {
+        if meta.version != self.meta.version {
+            self.router = router(&meta);
+            self.meta = meta;
+        }
+    }
+}
+
 #[derive(Default)]
 struct Listeners {
     next: u64,
@@ -163,19 +172,23 @@ impl StreamShared {
     /// Takes what another process has published.
     fn take_over(&self, end: End) -> Result<()> {
         let known = self.meta();
-        let meta = if end.meta_version == known.version {
-            known
-        } else {
-            let meta = read_meta(&*self.storage, &self.dir)?;
-            Arc::new(meta.filter(|meta| meta.stream_id == known.stream_id).ok_or_else(|| {
-                Error::UnknownStream {
-                    stream: self.name.to_string(),
-                    dir: self.log_dir.clone(),
-                    known: Vec::new(),
-                }
-            })?)
-        };
+        let meta = if end.meta_version == known.version { known } else { Arc::new(self.meta_on_disk()?) };
         self.publish(end, Some(meta));
+        Ok(())
+    }
+
+    fn meta_on_disk(&self) -> Result<StreamMeta> {
+        let found = read_meta(&*self.storage, &self.dir)?;
+        let gone = || Error::StreamGone { stream: self.name.to_string(), dir: self.log_dir.clone() };
+        found.filter(|found| found.stream_id == self.meta().stream_id).ok_or_else(gone)
+    }
+
+    /// Takes the metadata as it is on disk, for a writer that has just got the stream's lock: what this
+    /// process remembers may be from before another one's writer.
+    pub fn reload_meta(&self) -> Result<()> {
+        let found = self.meta_on_disk()?;
+        let mut state = relock(&self.state);
+        state.set_meta(Arc::new(found));
         Ok(())
     }
 
@@ -186,9 +199,8 @@ impl StreamShared {
             return;
         }
         state.end = end;
-        if let Some(meta) = meta.filter(|meta| meta.version != state.meta.version) {
-            state.router = router(&meta);
-            state.meta = meta;
+        if let Some(meta) = meta {
+            state.set_meta(meta);
         }
         drop(state);
         self.publication.store(end.publication, Ordering::Release);

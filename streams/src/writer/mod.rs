@@ -101,6 +101,8 @@ impl Writers {
         let lock_path = shared.dir.join("LOCK");
         let lock = shared.storage.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
         let lock = lock.ok_or_else(|| Error::Locked { stream: shared.name.to_string(), file: lock_path })?;
+        // Until here another process may have written the stream, or deleted it.
+        shared.reload_meta()?;
         let queue = Arc::new(Queue::new(shared.name.clone(), options.queue_bytes));
         let pool = Arc::new(BufferPool::default());
         let fences = Arc::new(Fences::default());

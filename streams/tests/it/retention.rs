@@ -90,3 +90,38 @@ fn a_reader_inside_a_segment_that_is_removed_is_told_or_reads_on() {
         }
     }
 }
+
+#[test]
+fn a_writer_that_is_opened_again_has_the_retention_that_another_process_has_set() {
+    let bench = Bench::with(|options| options.segment_bytes = 5000);
+    let (here, writer) = stream(&bench, 1);
+    drop(writer);
+    // Another process.
+    let there = bench.log();
+    there.writer("s").unwrap().set_retention(Retention { age_ms: None, bytes: Some(20_000) }).unwrap();
+    let writer = here.writer("s").unwrap();
+    for i in 0..100 {
+        put(&writer, &[&format!("{i:01000}")]);
+    }
+    let description = here.describe_stream("s").unwrap();
+    assert_eq!(description.retention.bytes, Some(20_000));
+    assert!((2..=5).contains(&description.segments), "{description:?}");
+    // A third process hears of it too, and the number of the metadata has not gone back.
+    drop(writer);
+    there.writer("s").unwrap().set_retention(Retention { age_ms: Some(7), bytes: None }).unwrap();
+    assert_eq!(here.describe_stream("s").unwrap().retention.age_ms, Some(7));
+}
+
+#[test]
+fn a_writer_of_a_stream_that_was_created_anew_is_the_new_ones() {
+    let bench = Bench::new();
+    let (here, writer) = stream(&bench, 1);
+    put(&writer, &["old"]);
+    drop(writer);
+    let there = bench.log();
+    there.delete_stream("s").unwrap();
+    there.create_stream("s", 2).unwrap();
+    put(&here.writer("s").unwrap(), &["new"]);
+    let description = there.describe_stream("s").unwrap();
+    assert_eq!(description.shards.iter().map(|shard| shard.records).sum::<u64>(), 1);
+}
