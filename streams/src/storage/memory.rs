@@ -34,6 +34,8 @@ struct Disk {
     operations: u64,
     crash_at: Option<u64>,
     crashed: bool,
+    /// Operations that are refused, by their numbers.
+    refused: BTreeSet<u64>,
     /// Grows by one at each restart: files opened before it are dead.
     boot: u64,
     capacity: Option<u64>,
@@ -116,6 +118,9 @@ impl Disk {
             self.crashed = true;
             return Err(power_failed());
         }
+        if self.refused.remove(&self.operations) {
+            return Err(io::Error::other("the disk refuses (simulated)"));
+        }
         Ok(())
     }
 
@@ -152,6 +157,13 @@ impl MemoryStorage {
     pub fn plan(&self, plan: CrashPlan) {
         let mut disk = self.disk();
         disk.crash_at = Some(disk.operations + plan.at_operation);
+    }
+
+    /// Refuses one operation, counted from now as in a [`CrashPlan`]; those after it work again.
+    pub fn refuse(&self, at_operation: u64) {
+        let mut disk = self.disk();
+        let refused = disk.operations + at_operation + 1;
+        disk.refused.insert(refused);
     }
 
     /// How many operations the disk has seen.

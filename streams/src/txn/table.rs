@@ -57,6 +57,8 @@ pub(crate) struct TransactionTable {
     undeleted: BTreeSet<u64>,
     /// Removals that are not durable yet.
     unsynced: bool,
+    /// A change of the ledger has failed and may be on disk all the same.
+    uncertain: bool,
     fences: Arc<Fences>,
     /// Unprepared transactions thrown away at opening.
     pub discarded: usize,
@@ -149,6 +151,7 @@ impl TransactionTable {
             // The last writer may have ended between a removal and its sync; a file that comes back after
             // its marker's segment has been followed by another would be committed twice.
             unsynced: true,
+            uncertain: false,
             fences,
             discarded: 0,
         };
@@ -189,14 +192,40 @@ impl TransactionTable {
         self.open.values().map(|entry| &entry.info).filter(|info| info.family == family).cloned().collect()
     }
 
-    /// Enters a change in the ledger; on return it is durable, or nothing has changed.
+    /// Enters a change in the ledger. On return it is durable; or it has failed, and counts only if it is
+    /// found when the stream is opened again, before anything else is decided.
     fn save(&mut self, shared: &StreamShared, change: impl FnOnce(&mut TransactionLedger)) -> Result<()> {
         let mut ledger = self.ledger.clone();
         change(&mut ledger);
         let path = ledger_path(&shared.dir);
+        self.uncertain = true;
         replace(&*shared.storage, &path, &ledger.encode()).map_err(Error::io("replace", &path))?;
+        self.uncertain = false;
         self.ledger = ledger;
         Ok(())
+    }
+
+    /// Takes back a change that has failed: what is decided next must not meet it on disk later.
+    fn settle(&mut self, shared: &StreamShared) -> Result<()> {
+        if self.uncertain { self.save(shared, |_| {}) } else { Ok(()) }
+    }
+
+    /// Takes transactions that are decided out of the table; their files are to be removed.
+    fn close(&mut self, transactions: &[u64]) {
+        for &transaction in transactions {
+            self.open.remove(&transaction);
+            self.undeleted.insert(transaction);
+        }
+    }
+
+    /// Removes the files of transactions that are decided. One that cannot be removed changes nothing about
+    /// the decision: it goes later, at the latest before the next segment.
+    fn remove_closed(&mut self, shared: &StreamShared, transactions: &[u64]) {
+        for &transaction in transactions {
+            if let Err(error) = self.remove_staged(shared, transaction) {
+                tracing::warn!(stream = %shared.name, %error, "a finished transaction's file stays until the next segment");
+            }
+        }
     }
 
     fn remove_staged(&mut self, shared: &StreamShared, transaction: u64) -> Result<()> {
@@ -257,9 +286,8 @@ impl TransactionTable {
             .filter(|info| stale(info))
             .map(|info| info.transaction)
             .collect();
-        for transaction in stale {
-            self.discard(shared, transaction)?;
-        }
+        self.close(&stale);
+        self.remove_closed(shared, &stale);
         Ok(())
     }
 
@@ -310,7 +338,8 @@ impl TransactionTable {
     }
 
     /// Whether a committable is still to be committed.
-    pub fn standing(&self, shared: &StreamShared, committable: &Committable) -> Result<Standing> {
+    pub fn standing(&mut self, shared: &StreamShared, committable: &Committable) -> Result<Standing> {
+        self.settle(shared)?;
         let transaction = committable.transaction;
         let foreign = |what: &str| Error::ForeignCommittable { transaction, what: what.to_owned() };
         if committable.stream_id != self.ledger.stream_id {
@@ -357,10 +386,9 @@ impl TransactionTable {
 
     /// The commit is durable: the staged file is not needed any more.
     pub fn committed(&mut self, shared: &StreamShared, transaction: u64) {
-        if self.open.remove(&transaction).is_some()
-            && let Err(error) = self.remove_staged(shared, transaction)
-        {
-            tracing::warn!(stream = %shared.name, %error, "a committed transaction's file stays until the next segment");
+        if self.open.contains_key(&transaction) {
+            self.close(&[transaction]);
+            self.remove_closed(shared, &[transaction]);
         }
     }
 
@@ -405,11 +433,9 @@ impl TransactionTable {
         failpoint::at("txn::abort").map_err(Error::io("replace", &ledger_path(&shared.dir)))?;
         // First the decision, then the removal: else a crash between them would look like a commit.
         self.save(shared, |ledger| ledger.aborted.extend(transactions))?;
+        self.close(transactions);
         failpoint::at("txn::aborted").map_err(Error::io("replace", &ledger_path(&shared.dir)))?;
-        for &transaction in transactions {
-            self.open.remove(&transaction);
-            self.remove_staged(shared, transaction)?;
-        }
+        self.remove_closed(shared, transactions);
         Ok(())
     }
 }

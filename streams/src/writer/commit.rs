@@ -51,7 +51,12 @@ impl Engine {
         }
     }
 
-    fn check_commit(&self, committable: &Committable, generation: Option<u64>) -> Result<Standing> {
+    /// Where a transaction stands that `generation`, if one is given, would commit.
+    pub(super) fn check_commit(
+        &mut self,
+        committable: &Committable,
+        generation: Option<u64>,
+    ) -> Result<Standing> {
         self.check_failed()?;
         if let Some(generation) = generation {
             self.transactions.check_fence(&self.shared, &committable.family, generation)?;

@@ -253,6 +253,16 @@ impl StreamWriter {
         &self.core.report
     }
 
+    /// Whether a commit of `committable` would do, because it is prepared here or committed already.
+    /// Changes nothing, and asks for no generation.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`]; [`Error::ForeignCommittable`].
+    pub fn check_commit(&self, committable: &Committable) -> Result<()> {
+        let committable = committable.clone();
+        self.core.call(move |engine| engine.check_commit(&committable, None).map(|_| ()))
+    }
+
     /// Queues a commit without a transactional writer of the family, for instance by a tool. Fencing
     /// does not apply.
     ///

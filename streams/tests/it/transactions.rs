@@ -232,3 +232,63 @@ fn a_commit_on_a_full_disk_can_be_tried_again() {
     sink.commit(&committable).unwrap();
     assert_eq!(read(&log), [big]);
 }
+
+/// An abort that fails anywhere has aborted or it has not; said again it does; and what the writer then
+/// says of a transaction is what the next one finds.
+#[test]
+fn an_abort_that_fails_midway_can_be_repeated_and_commits_nothing() {
+    let mut failures = 0;
+    for at_operation in 0.. {
+        let bench = Bench::new();
+        let (log, writer) = stream(&bench, 1);
+        let mut old = sink(&writer, 1);
+        let listed = prepare(&mut old, 1, &["listed"]);
+        let unlisted: Vec<_> =
+            (2..5).map(|epoch| prepare(&mut old, epoch, &[&format!("unlisted {epoch}")])).collect();
+        let new = sink(&writer, 2);
+        bench.disk.refuse(at_operation);
+        let before = bench.disk.operations();
+        let first = new.abort_unlisted(std::slice::from_ref(&listed));
+        if bench.disk.operations() - before <= at_operation {
+            break;
+        }
+        failures += u64::from(first.is_err());
+
+        // What the abort has left of it, commits do not bring back.
+        let committed = new.commit(&unlisted[1]);
+        if first.is_ok() {
+            assert!(matches!(committed, Err(Error::Aborted { .. })), "{committed:?} after {at_operation}");
+        }
+        let again = new.abort_unlisted(std::slice::from_ref(&listed)).unwrap();
+        assert!(first.is_err() || again.is_empty(), "{again:?} after {at_operation}");
+        new.commit(&listed).unwrap();
+        writer.roll().unwrap();
+        drop((old, new, writer, log));
+
+        let log = bench.log();
+        let writer = log.writer("s").unwrap();
+        assert_eq!(log.open_transactions("s").unwrap(), [], "after {at_operation}");
+        let next = sink(&writer, 3);
+        assert_eq!(next.commit(&unlisted[1]).is_ok(), committed.is_ok(), "after {at_operation}");
+        assert!(matches!(next.commit(&unlisted[2]), Err(Error::Aborted { .. })));
+        let expected: &[&str] = if committed.is_ok() { &["unlisted 3", "listed"] } else { &["listed"] };
+        assert_eq!(read(&log), expected, "after {at_operation}");
+    }
+    assert!(failures > 2, "only {failures} of the operations could fail");
+}
+
+#[test]
+fn a_commit_is_looked_at_without_being_made() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    let mut old = sink(&writer, 1);
+    let [prepared, aborted] = [1, 2].map(|epoch| prepare(&mut old, epoch, &["x"]));
+    old.abort_prepared(&aborted).unwrap();
+    writer.check_commit(&prepared).unwrap();
+    assert_eq!(read(&log), [""; 0]);
+    old.commit(&prepared).unwrap();
+    writer.check_commit(&prepared).unwrap();
+    assert!(matches!(writer.check_commit(&aborted), Err(Error::Aborted { .. })));
+    let foreign = Committable { stream_id: prepared.stream_id + 1, ..prepared };
+    assert!(matches!(writer.check_commit(&foreign), Err(Error::ForeignCommittable { .. })));
+}
