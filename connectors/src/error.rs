@@ -193,6 +193,30 @@ pub enum Error {
         /// The one that the stream knows.
         current: u64,
     },
+    /// The stream that a checkpoint has read from is not the one that is there.
+    #[error(
+        "the stream {address} was deleted and created anew since the checkpoint, which had read that one up to number {next}: what comes first in this one would be skipped. To read it from its start, start the job without the checkpoint, as another job (--job-id, --checkpoint-dir); else bring the old stream back"
+    )]
+    InputReplaced {
+        /// The stream.
+        address: crate::LogAddress,
+        /// The number that the next record would have had.
+        next: u64,
+    },
+    /// The stream that a checkpoint's output was prepared for is not the one that is there.
+    #[error(
+        "the checkpoint lists {} of sink `{operator}` for the stream {address} that cannot be committed there: {reason}. Bring the stream back as it was; or give the sink another name, which needs --allow-dropped-state and writes on without that output; or start without the checkpoint, as another job (--job-id, --checkpoint-dir)", plural(*.transactions)
+    )]
+    OutputReplaced {
+        /// The stream.
+        address: crate::LogAddress,
+        /// The sink.
+        operator: String,
+        /// How many.
+        transactions: usize,
+        /// What the log says of the first that does not fit.
+        reason: String,
+    },
     /// The shard log refused. Its message holds its cause.
     #[error("{0}")]
     Log(pelton_streams::Error),
@@ -217,6 +241,10 @@ impl Error {
             _ => Self::Io { action, path, source },
         }
     }
+}
+
+fn plural(transactions: usize) -> String {
+    if transactions == 1 { "a transaction".to_owned() } else { format!("{transactions} transactions") }
 }
 
 fn working_directory() -> String {

@@ -3,18 +3,17 @@
 //! | byte | what |
 //! | --- | --- |
 //! | 0 | what it is the position of: 1 an index, 2 a file, 3 a shard |
-//! | 1 | format version, 1 |
+//! | 1 | format version of its kind: 1 of an index and of a file, 2 of a shard |
 //! | 2.. | the fields, each a `u64`, little endian |
 //!
 //! Fields: of an index the next index; of a file the offset after the last record and the number
-//! of lines before it; of a shard the least sequence number of the next record and the last one
-//! that is to be read, `u64::MAX` if there is none.
+//! of lines before it; of a shard the least sequence number of the next record, the last one
+//! that is to be read, `u64::MAX` if there is none, and the id of the stream: one that was deleted
+//! and created anew counts from 1 again. Version 1 of a shard's position was without the stream.
 
 use pelton_dataflow::source::SplitId;
 
 use crate::error::{Error, Result};
-
-const VERSION: u8 = 1;
 
 /// What a position is of; the number is its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    fn version(self) -> u8 {
+        match self {
+            Self::Index | Self::File => 1,
+            Self::Shard => 2,
+        }
+    }
+
+    fn of_tag(tag: u8) -> Option<Self> {
+        [Self::Index, Self::File, Self::Shard].into_iter().find(|kind| *kind as u8 == tag)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Index => "position of a counted split",
@@ -38,7 +48,7 @@ impl Kind {
 /// The bytes of a position.
 pub(crate) fn encode<const N: usize>(kind: Kind, fields: [u64; N]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + 8 * N);
-    bytes.extend([kind as u8, VERSION]);
+    bytes.extend([kind as u8, kind.version()]);
     for field in fields {
         bytes.extend(field.to_le_bytes());
     }
@@ -55,20 +65,17 @@ pub(crate) fn encode<const N: usize>(kind: Kind, fields: [u64; N]) -> Vec<u8> {
 /// ```
 #[must_use]
 pub fn describe(bytes: &[u8]) -> Option<String> {
-    let [tag, VERSION, fields @ ..] = bytes else { return None };
+    let [tag, version, fields @ ..] = bytes else { return None };
+    let kind = Kind::of_tag(*tag).filter(|kind| kind.version() == *version)?;
     let (words, []) = fields.as_chunks::<8>() else { return None };
     let fields: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Some(match (*tag, &fields[..]) {
-        (tag, [next]) if tag == Kind::Index as u8 => format!("next is index {next}"),
-        (tag, [offset, 1]) if tag == Kind::File as u8 => format!("byte {offset}, after 1 line"),
-        (tag, [offset, lines]) if tag == Kind::File as u8 => format!("byte {offset}, after {lines} lines"),
-        (tag, [next, u64::MAX]) if tag == Kind::Shard as u8 => format!("next is sequence number {next}"),
-        (tag, [next, end]) if tag == Kind::Shard as u8 && next > end => {
-            format!("read to its end, sequence number {end}")
-        }
-        (tag, [next, end]) if tag == Kind::Shard as u8 => {
-            format!("next is sequence number {next}, of up to {end}")
-        }
+    Some(match (kind, &fields[..]) {
+        (Kind::Index, [next]) => format!("next is index {next}"),
+        (Kind::File, [offset, 1]) => format!("byte {offset}, after 1 line"),
+        (Kind::File, [offset, lines]) => format!("byte {offset}, after {lines} lines"),
+        (Kind::Shard, [next, u64::MAX, _]) => format!("next is sequence number {next}"),
+        (Kind::Shard, [next, end, _]) if next > end => format!("read to its end, sequence number {end}"),
+        (Kind::Shard, [next, end, _]) => format!("next is sequence number {next}, of up to {end}"),
         _ => return None,
     })
 }
@@ -82,8 +89,9 @@ pub(crate) fn decode<const N: usize>(kind: Kind, bytes: &[u8], split: &SplitId) 
     if *tag != kind as u8 {
         return Err(wrong(format!("it is of kind {tag}")));
     }
-    if *version != VERSION {
-        return Err(wrong(format!("it has format version {version}, this version reads {VERSION}")));
+    if *version != kind.version() {
+        let known = kind.version();
+        return Err(wrong(format!("it has format version {version}, this version reads {known}")));
     }
     let (words, rest) = fields.as_chunks::<8>();
     if words.len() != N || !rest.is_empty() {
@@ -107,23 +115,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_come_back(fields: [u64; 2]) {
-            prop_assert_eq!(decode::<2>(Kind::File, &encode(Kind::File, fields), &split()).unwrap(), fields);
+        fn positions_come_back(index: [u64; 1], file: [u64; 2], shard: [u64; 3]) {
+            prop_assert_eq!(decode(Kind::Index, &encode(Kind::Index, index), &split()).unwrap(), index);
+            prop_assert_eq!(decode(Kind::File, &encode(Kind::File, file), &split()).unwrap(), file);
+            prop_assert_eq!(decode(Kind::Shard, &encode(Kind::Shard, shard), &split()).unwrap(), shard);
         }
     }
 
-    /// Positions as version 1 wrote them, which must be read for ever.
+    /// Positions as the first release writes them, which must be read for ever.
     #[test]
-    fn positions_of_version_1_are_read() {
+    fn positions_of_these_versions_are_read() {
         assert_eq!(decode(Kind::Index, b"\x01\x01\x2a\0\0\0\0\0\0\0", &split()).unwrap(), [42]);
         assert_eq!(
             decode(Kind::File, b"\x02\x01\0\x01\0\0\0\0\0\0\x07\0\0\0\0\0\0\0", &split()).unwrap(),
             [256, 7]
         );
-        assert_eq!(
-            decode(Kind::Shard, b"\x03\x01\xff\xff\xff\xff\xff\xff\xff\xff", &split()).unwrap(),
-            [u64::MAX]
-        );
+        let shard =
+            b"\x03\x02\x2a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04\x05\x06\x07\x08";
+        assert_eq!(decode(Kind::Shard, shard, &split()).unwrap(), [42, u64::MAX, 0x0807_0605_0403_0201]);
     }
 
     #[test]
@@ -132,9 +141,9 @@ mod tests {
             (encode(Kind::Index, [7]), "next is index 7"),
             (encode(Kind::File, [256, 7]), "byte 256, after 7 lines"),
             (encode(Kind::File, [12, 1]), "byte 12, after 1 line"),
-            (encode(Kind::Shard, [1001, u64::MAX]), "next is sequence number 1001"),
-            (encode(Kind::Shard, [1001, 5000]), "next is sequence number 1001, of up to 5000"),
-            (encode(Kind::Shard, [5001, 5000]), "read to its end, sequence number 5000"),
+            (encode(Kind::Shard, [1001, u64::MAX, 9]), "next is sequence number 1001"),
+            (encode(Kind::Shard, [1001, 5000, 9]), "next is sequence number 1001, of up to 5000"),
+            (encode(Kind::Shard, [5001, 5000, 9]), "read to its end, sequence number 5000"),
         ] {
             assert_eq!(describe(&bytes).as_deref(), Some(said));
         }
@@ -144,7 +153,8 @@ mod tests {
             b"\x01\x02\x2a\0\0\0\0\0\0\0",
             b"\x04\x01\x2a\0\0\0\0\0\0\0",
             &encode(Kind::Index, [7, 8]),
-            &encode(Kind::Shard, [7]),
+            &encode(Kind::Shard, [7, 8]),
+            b"\x03\x01\x2a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
             &[&encode(Kind::File, [7, 8])[..], b"x"].concat(),
         ] {
             assert_eq!(describe(unknown), None, "{unknown:?}");

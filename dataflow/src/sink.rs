@@ -83,13 +83,15 @@ pub trait SinkWriter {
 
 /// Commits what writers have prepared. Runs beside the coordinator, on a thread that may block.
 pub trait Committer: Send {
-    /// Whether `generation` may write there, before the job is taken over for it. Changes nothing.
+    /// Whether `generation` may write there and commit `listed`, before the job is taken over for
+    /// it. Changes nothing.
     ///
     /// # Errors
     /// That generation or a later one has written there: the job was started without its
-    /// checkpoints, or another process has taken it over.
-    fn check(&self, generation: u64) -> Result<(), OpError> {
-        let _ = generation;
+    /// checkpoints, or another process has taken it over. Or what is listed cannot be committed:
+    /// it is of a target that is not there any more.
+    fn check(&self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
+        let _ = (generation, listed);
         Ok(())
     }
 

@@ -82,6 +82,16 @@ pub trait Enumerator: Send {
 
     /// Whether no further split will ever be found: with all splits finished the input has ended.
     fn is_complete(&self) -> bool;
+
+    /// Whether `splits`, as a checkpoint has them, can be read on, before the job is taken over to do
+    /// so. Changes nothing.
+    ///
+    /// # Errors
+    /// They are of another input than the one that is there now.
+    fn check(&self, splits: &[SplitState]) -> Result<(), OpError> {
+        let _ = splits;
+        Ok(())
+    }
 }
 
 /// An enumerator of a fixed list.

@@ -65,6 +65,12 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The random id of the stream that is read: one made again under the same name has another.
+    #[must_use]
+    pub fn stream_id(&self) -> u64 {
+        self.shared.meta().stream_id
+    }
+
     /// The shard that is read.
     #[must_use]
     pub fn shard(&self) -> ShardId {

@@ -67,6 +67,19 @@ impl FileCommitter {
         if prepared.is_empty() { Ok(()) } else { sync_directory(self.layout.directory()) }
     }
 
+    /// Refuses what [`FileCommitter::commit_file`] would, as far as names and lengths show.
+    fn check_file(&self, prepared: &Prepared) -> Result<()> {
+        let staging = self.layout.staging();
+        let staged = staging.join(&prepared.file);
+        if let Ok(metadata) = fs::metadata(&staged) {
+            return verify(&staged, metadata.len(), prepared, Check::Length);
+        }
+        if staging.exists() || self.layout.directory().join(&prepared.file).exists() {
+            return Ok(());
+        }
+        Err(Error::PreparedMissing { path: staged })
+    }
+
     fn commit_file(&self, prepared: &Prepared, check: Check) -> Result<()> {
         let staging = self.layout.staging();
         let staged = staging.join(&prepared.file);
@@ -98,7 +111,10 @@ impl FileCommitter {
 }
 
 impl Committer for FileCommitter {
-    fn check(&self, generation: u64) -> Result<(), OpError> {
+    fn check(&self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
+        for prepared in self.decode(listed)? {
+            self.check_file(&prepared)?;
+        }
         if self.layout.directory().exists() { Ok(self.refuse_foreign_output(generation)?) } else { Ok(()) }
     }
 

@@ -50,9 +50,13 @@ fn decode_all(committables: &[Committable]) -> Result<Vec<pelton_streams::Commit
 }
 
 impl Committer for LogCommitter {
-    fn check(&self, generation: u64) -> Result<(), OpError> {
-        match &self.open {
-            Some((_, stream)) => Ok(self.target.check(stream, &self.cx, generation)?),
+    fn check(&self, generation: u64, listed: &[Committable]) -> Result<(), OpError> {
+        let listed = decode_all(listed)?;
+        let stream = self.open.as_ref().map(|(_, stream)| stream);
+        // First what is listed: a stream that was created anew knows of no generation.
+        self.target.check_listed(stream, &self.cx, &listed)?;
+        match stream {
+            Some(stream) => Ok(self.target.check(stream, &self.cx, generation)?),
             None => Ok(()),
         }
     }

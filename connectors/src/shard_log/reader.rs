@@ -9,7 +9,8 @@ use pelton_dataflow::source::{Fetched, Polled, Rejected, SplitId, SplitReader};
 use pelton_dataflow::time::EventTime;
 use pelton_streams::{SequenceNumber, ShardId, StartPosition, Subscription};
 
-use crate::error::Result;
+use super::address::LogAddress;
+use crate::error::{Error, Result};
 use crate::format::Decode;
 use crate::position::{self, Kind};
 
@@ -35,6 +36,35 @@ impl Shard {
 /// The end of a shard that is read without one.
 const ENDLESS: u64 = u64::MAX;
 
+/// How far a shard was read.
+pub(super) struct Place {
+    /// The number that the next record has at least.
+    next: u64,
+    /// The last number that is read.
+    end: u64,
+    /// Of which stream: one that is deleted and created anew gives its numbers again.
+    stream_id: u64,
+}
+
+impl Place {
+    pub fn decode(bytes: &[u8], split: &SplitId) -> Result<Self> {
+        let [next, end, stream_id] = position::decode(Kind::Shard, bytes, split)?;
+        Ok(Self { next, end, stream_id })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        position::encode(Kind::Shard, [self.next, self.end, self.stream_id])
+    }
+
+    /// Refuses to go on in another stream than the one with the id `stream_id`.
+    pub fn check(&self, log: &pelton_streams::ShardLog, stream: &str, stream_id: u64) -> Result<()> {
+        if self.stream_id == stream_id {
+            return Ok(());
+        }
+        Err(Error::InputReplaced { address: LogAddress::new(log.dir(), stream), next: self.next })
+    }
+}
+
 pub(super) struct Reader<T, F> {
     reader: pelton_streams::Reader,
     /// The number that the next record has at least.
@@ -58,14 +88,13 @@ impl<T: Data, F: Decode<T>> Reader<T, F> {
         waker: Option<Waker>,
         format: F,
     ) -> Result<Self> {
-        let (start, known_end) = match position {
-            Some(bytes) => {
-                let [next, end] = position::decode(Kind::Shard, bytes, split)?;
-                (StartPosition::At(SequenceNumber(next)), end)
-            }
-            None => (start, ENDLESS),
-        };
+        let place = position.map(|bytes| Place::decode(bytes, split)).transpose()?;
+        let start = place.as_ref().map_or(start, |place| StartPosition::At(SequenceNumber(place.next)));
+        let known_end = place.as_ref().map_or(ENDLESS, |place| place.end);
         let reader = shard.log.reader(&shard.stream, shard.id, start)?;
+        if let Some(place) = place {
+            place.check(&shard.log, &shard.stream, reader.stream_id())?;
+        }
         let end = match waker {
             Some(_) => ENDLESS,
             None if known_end != ENDLESS => known_end,
@@ -114,7 +143,8 @@ impl<T: Data, F: Decode<T>> SplitReader for Reader<T, F> {
     }
 
     fn position(&self) -> Vec<u8> {
-        position::encode(Kind::Shard, [self.next, self.end])
+        let place = Place { next: self.next, end: self.end, stream_id: self.reader.stream_id() };
+        place.encode()
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::record::Data;
-use pelton_dataflow::source::{Enumerator, ReaderContext, Source, SplitId, SplitInfo, SplitReader};
+use pelton_dataflow::source::{
+    Enumerator, ReaderContext, Source, SplitId, SplitInfo, SplitReader, SplitState,
+};
 use pelton_streams::{Options, ShardId, StartPosition};
 
 use super::address::LogAddress;
-use super::reader::{Reader, Shard};
+use super::reader::{Place, Reader, Shard};
 use crate::error::{Error, Result};
 use crate::format::Decode;
 
@@ -87,13 +89,9 @@ impl<T: Data, F: Decode<T>> Source for LogSource<T, F> {
     type Item = T;
 
     fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
-        let shards = Shards {
-            log: self.log()?,
-            stream: self.address.stream().to_owned(),
-            is_bounded: self.is_bounded,
-        };
-        shards.list()?;
-        Ok(Box::new(shards))
+        let (log, stream) = (self.log()?, self.address.stream().to_owned());
+        let stream_id = log.describe_stream(&stream).map_err(Error::from)?.stream_id;
+        Ok(Box::new(Shards { log, stream, stream_id, is_bounded: self.is_bounded }))
     }
 
     fn open(
@@ -126,12 +124,18 @@ impl<T: Data, F: Decode<T>> Source for LogSource<T, F> {
 struct Shards {
     log: pelton_streams::ShardLog,
     stream: String,
+    /// The stream that was there when the job began.
+    stream_id: u64,
     is_bounded: bool,
 }
 
 impl Shards {
     fn list(&self) -> Result<Vec<SplitInfo>> {
         let description = self.log.describe_stream(&self.stream)?;
+        if description.stream_id != self.stream_id {
+            let (stream, dir) = (self.stream.clone(), self.log.dir().to_owned());
+            return Err(pelton_streams::Error::StreamGone { stream, dir }.into());
+        }
         let split = |shard: ShardId| SplitId(shard.to_string());
         let info = |shard: pelton_streams::ShardDescription| SplitInfo {
             id: split(shard.shard),
@@ -148,5 +152,15 @@ impl Enumerator for Shards {
 
     fn is_complete(&self) -> bool {
         self.is_bounded
+    }
+
+    fn check(&self, splits: &[SplitState]) -> Result<(), OpError> {
+        for split in splits {
+            if let Some(position) = &split.position {
+                let place = Place::decode(position, &split.info.id)?;
+                place.check(&self.log, &self.stream, self.stream_id)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use pelton_dataflow::sink::SinkContext;
-use pelton_streams::{Options, ShardLog, StreamWriter, TransactionalWriter};
+use pelton_streams::{Committable, Options, ShardLog, StreamWriter, TransactionalWriter};
 
 use super::address::LogAddress;
 use crate::error::{Error, Result};
@@ -74,6 +74,25 @@ impl Target {
             return Err(self.later_generation(cx, generation, current));
         }
         Ok(())
+    }
+
+    /// Refuses committables of a stream that is not there any more, or that has decided otherwise about
+    /// them: what they hold would be lost, and nobody told. `writer` is of the stream, if there is one.
+    pub fn check_listed(
+        &self,
+        writer: Option<&StreamWriter>,
+        cx: &SinkContext,
+        listed: &[Committable],
+    ) -> Result<()> {
+        let problem = |listed: &Committable| match writer {
+            None => Some("it is not there any more".to_owned()),
+            Some(writer) => writer.check_commit(listed).err().map(|error| error.to_string()),
+        };
+        let problems: Vec<String> = listed.iter().filter_map(problem).collect();
+        let transactions = problems.len();
+        let Some(reason) = problems.into_iter().next() else { return Ok(()) };
+        let (address, operator) = (self.address.clone(), cx.operator.clone());
+        Err(Error::OutputReplaced { address, operator, transactions, reason })
     }
 
     /// The first writer of `generation`, which fences all others.

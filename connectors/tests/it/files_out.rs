@@ -97,6 +97,26 @@ fn consumed_files_are_not_missed() {
     assert!(lines_in(dir.path()).is_empty());
 }
 
+/// What is plain to see is told before the job is taken over.
+#[test]
+fn prepared_files_that_are_gone_are_missed_before_the_takeover() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let sink = Files::jsonl(&out);
+    let run = run(&sink, "w0:a w0:b prepare manifest");
+    let check = || sink.committer(&run.context()).unwrap().unwrap().check(2, &run.listed);
+    check().unwrap();
+    let staged = out.join(".staging/job.out/job.out.e0000000000.w0000.g000001.jsonl");
+    let whole = fs::read(&staged).unwrap();
+    fs::write(&staged, "x").unwrap();
+    assert!(messages(check()).contains("it has 1 bytes instead of 8"));
+    fs::write(&staged, whole).unwrap();
+    check().unwrap();
+    fs::remove_dir_all(&out).unwrap();
+    assert!(messages(check()).contains("was prepared and is gone, but never committed"));
+    assert!(!out.exists(), "nothing is made by it");
+}
+
 /// A prepared and listed file, after something was done to it.
 fn recovered_after(harm: impl Fn(&Path)) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pelton_connectors::{LogAddress, ShardLog};
 use pelton_dataflow::operator::Waker;
-use pelton_dataflow::source::{Fetched, Polled, ReaderContext, Source, SplitInfo};
+use pelton_dataflow::source::{Fetched, Polled, ReaderContext, Source, SplitInfo, SplitState};
 use pelton_streams::{Options, StartPosition};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -178,7 +178,35 @@ fn what_is_not_there_is_said() {
         messages(open(&source, "shardId-000000000002", None)).contains("has no shard shardId-000000000002")
     );
     let wrong = messages(open(&source, SHARD, Some(b"\x03\x01\0")));
-    assert!(wrong.contains("is no position in a shard: it has 3 bytes instead of 18"), "{wrong}");
+    assert!(
+        wrong.contains("is no position in a shard: it has format version 1, this version reads 2"),
+        "{wrong}"
+    );
+}
+
+/// Numbers begin at 1 again in a stream that is created anew: a position of the old one would skip
+/// what comes first.
+#[test]
+fn a_stream_that_was_created_anew_is_not_read_on() {
+    let log = Log::new(1);
+    log.append_numbers(0..5);
+    let source = ShardLog::json::<u64>(&log.address).until_end();
+    let mut reader = open(&source, SHARD, None).unwrap();
+    let mut running = source.enumerator().unwrap();
+    drain(&mut *reader, 3);
+    let state = SplitState { position: Some(reader.position()), ..SplitState::fresh(SplitInfo::root(SHARD)) };
+    running.check(std::slice::from_ref(&state)).unwrap();
+
+    log.log.delete_stream("in").unwrap();
+    log.log.create_stream("in", 1).unwrap();
+    log.append_numbers(5..15);
+    let said = "in was deleted and created anew since the checkpoint, which had read that one up to number 6";
+    let message = messages(source.enumerator().unwrap().check(std::slice::from_ref(&state)));
+    assert!(message.contains(said) && message.contains("as another job (--job-id"), "{message}");
+    assert!(messages(open(&source, SHARD, state.position.as_deref())).contains(said));
+    // A job that was reading it meanwhile is told at its next look for shards.
+    assert!(messages(running.discover()).contains("was deleted while it was in use"));
+    assert_eq!(read_all(&source, SHARD).values.len(), 10);
 }
 
 proptest! {

@@ -142,6 +142,34 @@ fn a_committer_makes_nothing_before_it_takes_over() {
     assert!(place.exists());
 }
 
+/// What a checkpoint lists is visible in the stream that it was prepared for, or nowhere.
+#[test]
+fn a_stream_that_does_not_have_what_is_listed_is_refused_before_the_takeover() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = LogAddress::new(dir.path(), "out");
+    let sink = ShardLog::json_sink(&address).create_if_missing(2);
+    let mut run = Run::start(&sink, 2);
+    for step in "w0:a w1:b prepare manifest".split(' ') {
+        run.step(step).unwrap();
+    }
+    let listed = run.listed.clone();
+    drop(run);
+    let check = |listed: &[Committable]| sink.committer(&sink_context()).unwrap().unwrap().check(2, listed);
+    check(&listed).unwrap();
+    let log = pelton_streams::ShardLog::open(dir.path(), &pelton_streams::Options::default()).unwrap();
+    log.delete_stream("out").unwrap();
+    let said = "the checkpoint lists 2 transactions of sink `out` for the stream";
+    let message = messages(check(&listed));
+    assert!(message.contains(said) && message.contains("it is not there any more"), "{message}");
+    log.create_stream("out", 2).unwrap();
+    let message = messages(check(&listed));
+    assert!(message.contains(said) && message.contains("an earlier one of the same name"), "{message}");
+    assert!(message.contains("--allow-dropped-state"), "{message}");
+    // With nothing that could be lost, a new stream is as good as the old one.
+    check(&[]).unwrap();
+    assert_eq!(records_of(&address), [""; 0]);
+}
+
 #[test]
 fn a_target_that_is_not_there_is_said() {
     let dir = tempfile::tempdir().unwrap();

@@ -196,9 +196,9 @@ impl Run<'_> {
 }
 
 /// The least number that the next record of a shard has, from the bytes of a position: a tag, a
-/// version and two numbers of which this is the first.
+/// version and three numbers of which this is the first.
 fn position(bytes: &[u8]) -> u64 {
-    assert_eq!(bytes[..2], [3, 1], "not a position of version 1 in a shard");
+    assert_eq!(bytes[..2], [3, 2], "not a position of version 2 in a shard");
     u64::from_le_bytes(bytes[2..10].try_into().unwrap())
 }
 

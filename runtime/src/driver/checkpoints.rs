@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use pelton_dataflow::graph::Graph;
-use pelton_dataflow::sink::{Committer, SinkContext};
+use pelton_dataflow::sink::{Committable, Committer, SinkContext};
 use pelton_state::checkpoint::log::ManifestLog;
 use pelton_state::checkpoint::manifest::{Manifest, SinkPart};
 use pelton_state::checkpoint::retention;
@@ -187,25 +187,27 @@ pub fn open_committers(graph: &Graph, job: &str) -> Result<Committers, JobError>
     Ok(committers)
 }
 
-/// Whether `generation` may write to all sinks.
-pub fn check_sinks(committers: &Committers, generation: u64) -> Result<(), JobError> {
+/// Whether `generation` may write to all sinks, and they can commit what is `listed` of theirs.
+pub fn check_sinks(committers: &Committers, generation: u64, listed: &[SinkPart]) -> Result<(), JobError> {
     for (name, committer) in committers {
-        committer.check(generation).map_err(JobError::connector("sink", name))?;
+        committer.check(generation, of_sink(listed, name)).map_err(JobError::connector("sink", name))?;
     }
     Ok(())
 }
 
 /// Has them settle what earlier generations left: everything in `listed` becomes visible,
 /// everything else of theirs is aborted.
+fn of_sink<'a>(listed: &'a [SinkPart], name: &str) -> &'a [Committable] {
+    listed.iter().find(|part| part.sink == name).map_or(&[], |part| &part.committables)
+}
+
 pub fn recover_sinks(
     committers: &mut Committers,
     generation: u64,
     listed: &[SinkPart],
 ) -> Result<(), JobError> {
     for (name, committer) in committers {
-        let of_sink = listed.iter().find(|part| part.sink == *name);
-        let of_sink = of_sink.map_or(&[][..], |part| &part.committables);
-        committer.recover(generation, of_sink).map_err(JobError::connector("sink", name))?;
+        committer.recover(generation, of_sink(listed, name)).map_err(JobError::connector("sink", name))?;
     }
     Ok(())
 }

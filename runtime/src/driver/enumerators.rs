@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pelton_dataflow::graph::{Graph, NodeId};
-use pelton_dataflow::source::Enumerator;
+use pelton_dataflow::source::{Enumerator, SplitState};
+use pelton_state::checkpoint::manifest::SourcePart;
 use tracing::warn;
 
 use super::worker::panic_message;
@@ -32,6 +33,19 @@ impl Opened {
             known.insert(node.id, Known { name, enumerator, has_answered: false });
         }
         Ok(Self(known))
+    }
+
+    /// Whether the sources can read on where the checkpoint `sequence` has them.
+    pub fn check(&self, sequence: u64, parts: &[SourcePart]) -> Result<(), JobError> {
+        for known in self.0.values() {
+            let Some(part) = parts.iter().find(|part| part.source == known.name) else { continue };
+            let splits: Vec<SplitState> = part.splits.iter().map(|split| split.state.clone()).collect();
+            known.enumerator.check(&splits).map_err(|error| JobError::Incompatible {
+                sequence,
+                problem: format!("source `{}`: {error}", known.name),
+            })?;
+        }
+        Ok(())
     }
 
     /// The sources that may always find more to read.

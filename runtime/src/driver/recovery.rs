@@ -55,8 +55,10 @@ pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Star
             check(job, sequence, manifest)?;
             check_states(job, sequence, manifest)?;
             check_end(&enumerators, sequence, manifest)?;
+            enumerators.check(sequence, &manifest.sources)?;
         }
-        check_sinks(&committers, generation)
+        let listed = base.map_or(&[][..], |(_, manifest)| &manifest.committables);
+        check_sinks(&committers, generation, listed)
     };
     let begun = ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms(), own, accept)?;
     let Begun { log, base, .. } = begun;

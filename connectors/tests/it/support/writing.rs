@@ -51,6 +51,7 @@ impl<'a> Run<'a> {
         self.generation += 1;
         let cx = self.context();
         let mut committer = self.sink.committer(&cx)?.expect("the sink is transactional");
+        committer.check(self.generation, &self.listed)?;
         committer.recover(self.generation, &self.listed)?;
         self.committer = Some(committer);
         for worker in 0..workers {
