@@ -14,10 +14,10 @@ pub fn check(graph: &Graph, settings: &JobSettings) -> Result<(), JobError> {
     let mut problems = Vec::new();
     for (node, source) in graph.sources() {
         let locations = source.locations().into_iter();
-        used.extend(locations.map(|path| (format!("source `{}` reads", node.name), absolute(&path))));
+        used.extend(locations.map(|path| (format!("source `{}` reads", node.name), place(&path))));
     }
     for (node, sink) in graph.sinks() {
-        let Some(path) = sink.location().map(|path| absolute(&path)) else { continue };
+        let Some(path) = sink.location().map(|path| place(&path)) else { continue };
         let writes = format!("sink `{}` writes to", node.name);
         for (reads, read) in used.iter().filter(|(uses, _)| uses.starts_with("source")) {
             if path.starts_with(read) {
@@ -28,10 +28,7 @@ pub fn check(graph: &Graph, settings: &JobSettings) -> Result<(), JobError> {
         }
         used.push((writes, path));
     }
-    for (name, own) in [
-        ("state_dir", absolute(&settings.state_dir)),
-        ("checkpoint_dir", absolute(Path::new(&settings.checkpoint_dir))),
-    ] {
+    for (name, _, own) in settings.directories() {
         for (uses, _) in used.iter().filter(|(_, path)| *path == own) {
             let place = own.display();
             problems.push(format!("`{name}` is what {uses}, `{place}`: give it a directory of its own"));
@@ -40,19 +37,22 @@ pub fn check(graph: &Graph, settings: &JobSettings) -> Result<(), JobError> {
     if problems.is_empty() { Ok(()) } else { Err(JobError::Settings { problems }) }
 }
 
-/// `path` from the root, without `.` and `..`: by its name alone, for it may not exist yet.
-fn absolute(path: &Path) -> PathBuf {
-    let from_root = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut plain = PathBuf::new();
-    for part in from_root.components() {
-        match part {
+/// The place that `path` stands for: absolute, without `..`, and through symbolic links as far as it
+/// is there.
+pub fn place(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let Some((part, mut place)) = there else { return absolute };
+    let missing = absolute.strip_prefix(part).unwrap_or(Path::new(""));
+    for component in missing.components() {
+        match component {
             Component::ParentDir => {
-                plain.pop();
+                place.pop();
             }
-            part => plain.push(part),
+            other => place.push(other),
         }
     }
-    plain
+    place
 }
 
 #[cfg(test)]
@@ -61,7 +61,12 @@ mod tests {
 
     #[test]
     fn one_place_has_one_name() {
-        assert_eq!(absolute(Path::new("/a/./b/../c/")), Path::new("/a/c"));
-        assert_eq!(absolute(Path::new("a")), std::env::current_dir().unwrap().join("a"));
+        assert_eq!(place(Path::new("/a/./b/../c/")), Path::new("/a/c"));
+        assert_eq!(place(Path::new("a")), std::env::current_dir().unwrap().canonicalize().unwrap().join("a"));
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("there")).unwrap();
+        std::os::unix::fs::symlink(root.join("there"), root.join("link")).unwrap();
+        assert_eq!(place(&root.join("link/a/b")), root.join("there/a/b"));
     }
 }

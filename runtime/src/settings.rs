@@ -12,6 +12,7 @@ use pelton_dataflow::settings::Settings;
 use pelton_state::files::Backend;
 
 use crate::error::JobError;
+use crate::places::place;
 
 /// More workers than this in one process help nobody: each has a channel to each other.
 pub const MAX_WORKERS: usize = 1_024;
@@ -139,7 +140,7 @@ impl JobSettings {
     }
 
     /// The local directories that are set: their names, what was given, and where they lie.
-    fn directories(&self) -> Vec<(&'static str, &Path, PathBuf)> {
+    pub(crate) fn directories(&self) -> Vec<(&'static str, &Path, PathBuf)> {
         let checkpoint_dir = self.checkpoint_dir.strip_prefix("file://").unwrap_or(&self.checkpoint_dir);
         let all = [("state_dir", self.state_dir.as_path()), ("checkpoint_dir", Path::new(checkpoint_dir))];
         let is_local = |path: &Path| !path.as_os_str().is_empty() && !path.to_string_lossy().contains("://");
@@ -166,24 +167,6 @@ fn shared_directory(directories: &[(&str, &Path, PathBuf)]) -> Option<String> {
     Some(format!(
         "{how}: state is cleared when a job starts, checkpoints must last; give each a directory of its own"
     ))
-}
-
-/// The place that `path` stands for: absolute, without `..`, and through symbolic links as far as it
-/// is there.
-fn place(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    let Some((part, mut place)) = there else { return absolute };
-    let missing = absolute.strip_prefix(part).unwrap_or(Path::new(""));
-    for component in missing.components() {
-        match component {
-            Component::ParentDir => {
-                place.pop();
-            }
-            other => place.push(other),
-        }
-    }
-    place
 }
 
 /// The time between checkpoints.
