@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::driver::{self, End, JobContext, Wishes};
 use crate::error::JobError;
-use crate::lock::StateLock;
+use crate::made::Ground;
 use crate::metrics::Metrics;
 use crate::places;
 use crate::settings::JobSettings;
@@ -56,7 +56,7 @@ impl Job {
     pub fn start(spec: JobSpec) -> Result<JobHandle, JobError> {
         spec.settings.check()?;
         places::check(&spec.graph, &spec.settings)?;
-        let lock = StateLock::hold(&spec.settings.state_dir)?;
+        let mut ground = Ground::take(&spec.settings)?;
         forget_other_workers(&spec.settings)?;
         let store = CheckpointStore::open(&spec.settings.checkpoint_dir)?;
         let metrics = Metrics::start(&spec.id, spec.settings.metrics_address)?;
@@ -79,7 +79,10 @@ impl Job {
             .name(name.clone())
             .spawn(move || {
                 let result = run_to_end(&context);
-                drop(lock);
+                if result.is_ok() {
+                    ground.keep();
+                }
+                drop(ground);
                 result
             })
             .map_err(|source| JobError::Thread { name, source })?;

@@ -4,7 +4,7 @@
 //! * [`job`]: what to run, and the handle on it; [`settings`]: how; [`error`]: why it ended;
 //! * [`coordinator`]: what one generation does, as a pure state machine;
 //! * `driver`: the threads, clock and disk that it gets; [`restart`]: whether another one starts;
-//! * [`lock`]: one job to a state directory; [`signals`]: stops from the terminal;
+//! * [`lock`]: one job to a state directory; `places`, `made`: its directories; [`signals`]: stops from the terminal;
 //! * [`status`]: what can be seen of it; [`latency`], [`metrics`]: figures.
 
 pub mod coordinator;
@@ -13,6 +13,7 @@ pub mod error;
 pub mod job;
 pub mod latency;
 pub mod lock;
+mod made;
 pub mod metrics;
 mod places;
 pub mod restart;
