@@ -180,7 +180,6 @@ impl Coordinator {
             Event::ManifestLost { message } => self.over(Outcome::Lost(message), actions),
             Event::Committed => {
                 self.commits.committed();
-                actions.push(Action::CollectGarbage);
             }
             Event::CommitFailed { message } => {
                 let attempts = self.commits.failed(self.now_ms, COMMIT_RETRY_MS);
@@ -328,6 +327,8 @@ impl Coordinator {
         }
         actions.push(Action::CheckpointCompleted(CheckpointTaken { sequence, ..taken }));
     }
+        // What this one lists and is not committed yet needs no older one.
+        actions.push(Action::CollectGarbage);
 
     fn abandon(&mut self, epoch: Epoch, problem: &str, actions: &mut Vec<Action>) {
         if !self.epochs.abandon(epoch) {

@@ -50,6 +50,8 @@ impl Checkpoints {
         started.spawn("pelton-manifests", move || keeper.run(&asked_log, &answers))?;
         let answers = events.clone();
         started.spawn("pelton-commits", move || run_commits(committers, &asked_commits, &answers))?;
+        // A generation that was killed may have left more checkpoints than are kept.
+        started.collect_garbage();
         Ok(started)
     }
 
@@ -138,7 +140,7 @@ impl LogKeeper {
         let sweep = !self.is_swept;
         match retention::collect(self.log.store(), self.log.generation(), self.retained, sweep) {
             Ok(Some(garbage)) => {
-                self.is_swept = true;
+                self.is_swept |= garbage.swept;
                 debug!(
                     entries = garbage.entries.len(),
                     files = garbage.files.len(),
@@ -195,12 +197,12 @@ pub fn check_sinks(committers: &Committers, generation: u64, listed: &[SinkPart]
     Ok(())
 }
 
-/// Has them settle what earlier generations left: everything in `listed` becomes visible,
-/// everything else of theirs is aborted.
 fn of_sink<'a>(listed: &'a [SinkPart], name: &str) -> &'a [Committable] {
     listed.iter().find(|part| part.sink == name).map_or(&[], |part| &part.committables)
 }
 
+/// Has them settle what earlier generations left: everything in `listed` becomes visible,
+/// everything else of theirs is aborted.
 pub fn recover_sinks(
     committers: &mut Committers,
     generation: u64,

@@ -56,6 +56,13 @@ impl Home {
         self.start(graph, self.settings(workers)).wait()
     }
 
+    /// How many checkpoints are listed; one that is being deleted may count.
+    fn checkpoints(&self) -> usize {
+        let store = CheckpointStore::open(&self.settings(1).checkpoint_dir).unwrap();
+        let entries = log::entries(&store).unwrap();
+        entries.iter().filter(|found| matches!(found.entry, Ok(Entry::Checkpoint(_)))).count()
+    }
+
     pub fn newest(&self) -> Manifest {
         let store = CheckpointStore::open(&self.settings(1).checkpoint_dir).unwrap();
         let entries = log::entries(&store).unwrap();
@@ -246,6 +253,30 @@ fn a_job_goes_on_with_other_numbers_of_workers() {
         assert_eq!(end, if stage < 2 { End::Stopped } else { End::Completed });
     }
     check_everything_once(&table, 5, 9_000);
+}
+
+#[test]
+fn a_start_deletes_the_checkpoints_that_are_too_many() {
+    let (home, table, gate) = (Home::new(), Table::new(), Gate::at(1_000));
+    let numbers = || Numbers { splits: splits(1, 3_000), gate: gate.clone() };
+    let generous = JobSettings { retained_checkpoints: 9, ..home.settings(1) };
+    let handle = home.start(graph(numbers(), Vec::new(), &table), generous);
+    while handle.status().checkpoints_completed < 12 {
+        std::thread::yield_now();
+    }
+    drop(handle);
+    assert!(home.checkpoints() >= 9);
+    // This one takes no checkpoint of its own.
+    let off = CheckpointInterval::Off;
+    let settings = JobSettings { retained_checkpoints: 2, checkpoint_interval: off, ..home.settings(1) };
+    let handle = home.start(graph(numbers(), Vec::new(), &table), settings);
+    while home.checkpoints() > 2 {
+        std::thread::yield_now();
+    }
+    assert_eq!(handle.status().checkpoints_completed, 0);
+    gate.set(u64::MAX);
+    handle.wait().unwrap();
+    check_everything_once(&table, 1, 3_000);
 }
 
 #[test]

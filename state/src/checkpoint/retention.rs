@@ -26,6 +26,8 @@ pub struct Garbage {
     pub entries: Vec<u64>,
     /// Paths of data files.
     pub files: Vec<String>,
+    /// Whether the strays of earlier generations are among them.
+    pub swept: bool,
 }
 
 /// The directory of the data files of `generation`, without a slash at its end.
@@ -39,8 +41,9 @@ pub fn data_directory(generation: u64) -> String {
 /// nothing that nobody finds.
 ///
 /// With `sweep` all files of earlier generations are looked at, not only those of the entries that
-/// are dropped: for once a generation. `None` says that it is too early to tell garbage: there are
-/// fewer checkpoints than are kept, or one of them cannot be read.
+/// are dropped: for once a generation, which has to have a checkpoint of its own for that. `None` says
+/// that it is too early to tell garbage: there are fewer checkpoints than are kept, or one of them
+/// cannot be read.
 ///
 /// # Errors
 /// The store cannot be read or written; what is left is found the next time.
@@ -51,9 +54,9 @@ pub fn collect(
     sweep: bool,
 ) -> Result<Option<Garbage>, StateError> {
     let found = log::entries(store)?;
-    let Some(garbage) = plan(&found, generation, keep) else { return Ok(None) };
-    let Garbage { entries, mut files } = garbage;
-    if sweep {
+    let Some((entries, mut files)) = plan(&found, keep) else { return Ok(None) };
+    let swept = sweep && has_checkpoint(&found, generation);
+    if swept {
         let kept = named(&found, |sequence| !entries.contains(&sequence));
         let stray = store.list(DATA)?.into_iter();
         files.extend(stray.filter(|path| is_before(path, generation) && !kept.contains(path.as_str())));
@@ -66,18 +69,23 @@ pub fn collect(
     for &sequence in &entries {
         store.delete(&log::path_of(sequence))?;
     }
-    Ok(Some(Garbage { entries, files }))
+    Ok(Some(Garbage { entries, files, swept }))
 }
 
-/// What can go; `None` if an entry cannot be read: its files are then unknown, and nothing goes
-/// that it might need.
-fn plan(found: &[Found], generation: u64, keep: usize) -> Option<Garbage> {
-    let lineage = lineage(found);
+/// Whether the newest checkpoint is of `generation`.
+fn has_checkpoint(found: &[Found], generation: u64) -> bool {
     let newest = found.iter().rev().find_map(|one| match &one.entry {
         Ok(Entry::Checkpoint(manifest)) => Some(manifest.generation),
         _ => None,
-    })?;
-    if newest != generation || lineage.len() < keep.max(1) {
+    });
+    newest == Some(generation)
+}
+
+/// The entries and files that can go; `None` if an entry cannot be read: its files are then unknown, and nothing goes
+/// that it might need.
+fn plan(found: &[Found], keep: usize) -> Option<(Vec<u64>, Vec<String>)> {
+    let lineage = lineage(found);
+    if lineage.len() < keep.max(1) {
         return None;
     }
     let oldest_kept = lineage[keep.max(1) - 1];
@@ -101,7 +109,7 @@ fn plan(found: &[Found], generation: u64, keep: usize) -> Option<Garbage> {
         .map(|path| (*path).to_owned())
         .collect();
     files.sort_unstable();
-    Some(Garbage { entries: dropped, files })
+    Some((dropped, files))
 }
 
 /// The checkpoints of the branch that the end of the log is on, newest first.

@@ -390,7 +390,8 @@ fn files_that_no_kept_checkpoint_names_are_deleted() {
         log.append(&manifest(1, epoch, &[&files[0], &files[epoch as usize]])).unwrap();
     }
     let garbage = collect(&store, 1, 2, false).unwrap().unwrap();
-    assert_eq!(garbage, Garbage { entries: vec![1, 2], files: vec![files[1].path.clone()] });
+    let gone = vec![files[1].path.clone()];
+    assert_eq!(garbage, Garbage { entries: vec![1, 2], files: gone, swept: false });
     assert_eq!(log::sequences(&store).unwrap(), [3, 4]);
     assert_eq!(store.list("data").unwrap().len(), 3, "files 0, 2 and 3 are named");
 }
@@ -417,11 +418,34 @@ fn strays_of_earlier_generations_are_swept_once_the_current_one_has_a_checkpoint
 
     let mut second = begin(&store).log;
     let own = put(&store, 2, "own");
-    assert_eq!(collect(&store, 2, 1, true).unwrap(), None, "the new generation might still fall back");
+    let early = collect(&store, 2, 1, true).unwrap().unwrap();
+    assert_eq!((early.files, early.swept), (vec![], false), "what the old one is about to name is not known");
     second.append(&manifest(2, 2, &[&named])).unwrap();
     let garbage = collect(&store, 2, 1, true).unwrap().unwrap();
-    assert_eq!(garbage.files, [stray.path]);
+    assert_eq!((garbage.files, garbage.swept), (vec![stray.path], true));
     assert_eq!(store.list("data").unwrap(), [named.path, own.path]);
+}
+
+/// A generation that is killed between a checkpoint and its collection leaves one too many.
+#[test]
+fn a_new_generation_collects_what_others_have_left() {
+    let store = memory();
+    let files: Vec<StoredFile> = (0..5).map(|n| put(&store, 1, &format!("{n}.sst"))).collect();
+    for generation in 1..=5 {
+        let file = &files[generation as usize - 1];
+        begin(&store).log.append(&manifest(generation, generation, &[file])).unwrap();
+    }
+    let mut sixth = begin(&store).log;
+    let garbage = collect(&store, 6, 2, true).unwrap().unwrap();
+    assert_eq!(garbage.entries, (1..=7).collect::<Vec<_>>(), "takeovers and checkpoints, in turn");
+    assert_eq!((garbage.files.len(), garbage.swept), (3, false));
+    assert_eq!(log::sequences(&store).unwrap(), [8, 9, 10, 11]);
+    sixth.append(&manifest(6, 6, &[])).unwrap();
+    assert_eq!(begin(&store).base.unwrap().1.epoch, Epoch(6));
+    // One that starts from an older checkpoint keeps its base, and what came after it.
+    take_over(&store, "job", &StartFrom::Checkpoint(8)).unwrap();
+    assert!(collect(&store, 8, 1, true).unwrap().unwrap().entries.is_empty());
+    store.read(&files[3]).unwrap();
 }
 
 #[test]
