@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 
 /// Reads a record from the bytes that are it.
 pub trait Decode<T>: Clone + Send + Sync + 'static {
-    /// The value in `bytes`, or what is wrong with them.
+    /// The value in `bytes`, or what is wrong with them. The bytes alone decide: what it says is not
+    /// asked a second time, but sent to the dead letters or, without them, the job's end.
     ///
     /// # Errors
     /// The bytes are no such record.

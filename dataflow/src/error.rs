@@ -27,6 +27,12 @@ impl OpError {
     pub fn into_inner(self) -> Box<dyn Error + Send + Sync> {
         self.0
     }
+
+    /// Whether it was made from an `E`.
+    #[must_use]
+    pub fn is<E: Error + 'static>(&self) -> bool {
+        self.0.is::<E>()
+    }
 }
 
 impl fmt::Display for OpError {
@@ -73,6 +79,8 @@ impl fmt::Display for Place {
 pub enum Cause {
     /// User code or a connector returned an error.
     Error,
+    /// A record could not be read, and there is nowhere to send such ones: [`Malformed`].
+    Malformed,
     /// User code panicked.
     Panic,
 }
@@ -80,7 +88,7 @@ pub enum Cause {
 /// The failure of one operator on one worker; it ends the generation of the job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("operator `{operator}` {verb} on worker {worker}{place}: {message}", verb = match cause {
-    Cause::Error => "failed",
+    Cause::Error | Cause::Malformed => "failed",
     Cause::Panic => "panicked",
 })]
 pub struct Failure {
@@ -103,6 +111,23 @@ pub struct OperatorError {
     pub place: Place,
     /// What was returned.
     pub error: OpError,
+}
+
+/// A record that a source cannot make sense of, and that has no dead letters to go to.
+///
+/// What a reader says of a record is its last word, as with dead letters: it does not depend on anything
+/// but the record's bytes. So the same record is malformed whenever it is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "malformed record in {split} at {position}: {reason}; send such records to a stream of their own with `.dead_letters()`"
+)]
+pub struct Malformed {
+    /// Source and split, as `payments/shard-0`.
+    pub split: String,
+    /// Its position in the split's own count.
+    pub position: u64,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl<E: Into<OpError>> From<E> for OperatorError {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pelton_dataflow::error::OpError;
+use pelton_dataflow::error::{Malformed, OpError};
 use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Role};
 use pelton_dataflow::operator::{OperatorContext, Outputs, Waker};
 use pelton_dataflow::record::{Data, Origin, Record, Span};
@@ -319,7 +319,7 @@ where
                 let raw = Rejected::text(&raw);
                 Rejected { split: split.name.to_string(), position, reason, raw }
             });
-            send_rejected(letters, self.dead_letters, &origin, out)?;
+            send_rejected(letters, self.dead_letters, &origin, out).map_err(OpError::from)?;
         }
         let time_of = &self.watermarks.time_of;
         let mut records: Vec<Record<S::Item>> = if self.watermarks.by_arrival && times.len() == values.len() {
@@ -331,7 +331,9 @@ where
         let check = TimeCheck { now_ms: now_us / 1_000, reject_ahead: self.watermarks.reject_ahead };
         if !check.all_right(&records) {
             let letters = reject_times(&mut records, check, &split.name, &positions);
-            send_rejected(letters.into_iter(), self.dead_letters, &origin, out)?;
+            // A time that is wrong by the clock may be right at the next try.
+            send_rejected(letters.into_iter(), self.dead_letters, &origin, out)
+                .map_err(|malformed| malformed.to_string())?;
         }
         let mut max_time = split.state.max_time;
         for record in &records {
@@ -401,15 +403,12 @@ fn send_rejected(
     dead_letters: bool,
     origin: &Origin,
     out: &mut Outputs,
-) -> Result<(), OpError> {
+) -> Result<(), Malformed> {
     let mut records = Vec::new();
     for letter in letters {
         if !dead_letters {
             let Rejected { split, position, reason, .. } = letter;
-            return Err(format!(
-                "malformed record in {split} at {position}: {reason}; send such records to a stream of their own with `.dead_letters()`"
-            )
-            .into());
+            return Err(Malformed { split, position, reason });
         }
         records.push(Record::new(EventTime::MIN, letter));
     }

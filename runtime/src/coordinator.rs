@@ -189,6 +189,7 @@ impl Coordinator {
                 }
             }
             Event::Failed { message } => self.over(Outcome::Failed(message), actions),
+            Event::OperatorFailed(failure) => self.over(Outcome::OperatorFailed(failure), actions),
             Event::Panicked { worker, message } => self.over(Outcome::Panicked { worker, message }, actions),
             Event::StopRequested => self.stop_requested = true,
             Event::AbortRequested => self.over(Outcome::Aborted, actions),
@@ -326,9 +327,9 @@ impl Coordinator {
             self.last = Some((epoch, Outcome::Stopped));
         }
         actions.push(Action::CheckpointCompleted(CheckpointTaken { sequence, ..taken }));
-    }
         // What this one lists and is not committed yet needs no older one.
         actions.push(Action::CollectGarbage);
+    }
 
     fn abandon(&mut self, epoch: Epoch, problem: &str, actions: &mut Vec<Action>) {
         if !self.epochs.abandon(epoch) {

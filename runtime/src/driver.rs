@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::coordinator::{Event, Outcome};
 use crate::error::JobError;
 use crate::metrics::Metrics;
-use crate::restart::RestartPolicy;
+use crate::restart::{Recurrence, RestartPolicy, Verdict};
 use crate::settings::JobSettings;
 use crate::status::{Phase, StatusBoard};
 
@@ -66,6 +66,7 @@ pub enum End {
 /// Runs `job` through its generations until it is over.
 pub(crate) fn run(job: &JobContext) -> Result<End, JobError> {
     let mut policy = RestartPolicy::new(job.settings.restart.clone());
+    let mut recurrence = Recurrence::default();
     let mut from = job.settings.from_checkpoint.map_or(StartFrom::Newest, StartFrom::Checkpoint);
     let mut has_run = false;
     let mut own = 0;
@@ -86,19 +87,24 @@ pub(crate) fn run(job: &JobContext) -> Result<End, JobError> {
             // From here on there is something newer.
             from = StartFrom::Newest;
         }
-        let message = match ended.outcome {
+        let verdict = match ended.outcome {
             Outcome::Completed if !has_run => return Ok(End::CompletedBefore),
             Outcome::Completed => return Ok(End::Completed),
             Outcome::Stopped => return Ok(End::Stopped),
             Outcome::Aborted => return Ok(End::Aborted),
             Outcome::Lost(message) => return Err(JobError::Lost { message }),
             Outcome::Panicked { worker, message } => return Err(JobError::Panicked { worker, message }),
-            Outcome::Failed(message) => message,
+            Outcome::Failed(message) => {
+                recurrence.other();
+                Verdict { message, is_hopeless: false }
+            }
+            Outcome::OperatorFailed(failure) => recurrence.operator(&failure),
         };
+        let Verdict { message, is_hopeless } = verdict;
         let restarts = job.board.noted().restarts;
         job.board.noted().last_failure = Some(message.clone());
         // What fails before a record was read fails again: the user is told at once.
-        let delay = if has_run { policy.failed() } else { None };
+        let delay = if has_run && !is_hopeless { policy.failed() } else { None };
         let Some(delay_ms) = delay else {
             error!(job = job.id, restarts, message, "the job has failed");
             return Err(JobError::Failed { restarts, message });

@@ -5,7 +5,7 @@
 //! that they have there.
 
 use std::net::SocketAddr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use pelton_dataflow::key::KeyGroups;
 use pelton_dataflow::settings::Settings;
@@ -198,7 +198,8 @@ impl std::fmt::Display for CheckpointInterval {
     }
 }
 
-/// What happens after a failure. A completed checkpoint makes earlier failures forgotten.
+/// What happens after a failure. A completed checkpoint makes earlier failures forgotten. A record that is
+/// malformed, without dead letters to go to, is read once more and then ends the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestartStrategy {
     /// The job fails.

@@ -175,6 +175,53 @@ fn a_malformed_record_without_dead_letters_fails_the_job_with_its_place() {
     assert!(message.contains("`.dead_letters()`"), "{message}");
 }
 
+/// Whatever the restart strategy: the bytes stay what they are.
+#[test]
+fn a_record_that_is_malformed_twice_ends_the_job() {
+    let home = Home::new();
+    let input = home.write("in", [(&b"k"[..], &b"1"[..]), (b"k", b"x")]);
+    let restart = RestartStrategy::Exponential { initial_ms: 1, max_ms: 1 };
+    let result = home.run_with(JobSettings { restart, workers: 1, ..home.settings() }, |job| {
+        let source = job.source("in", ShardLog::json::<u64>(&input).until_end());
+        source.watermarks(Watermarks::none()).sink("out", Discard::new());
+    });
+    let message = result.unwrap_err().to_string();
+    assert!(message.starts_with("the job failed after 1 restart: operator `in` failed"), "{message}");
+    assert!(message.contains("malformed record in in/shardId-000000000000 at 2: "), "{message}");
+    assert!(message.contains("`.dead_letters()`; it was read again"), "{message}");
+}
+
+/// A service that is away looks the same as a record that cannot be handled.
+#[test]
+fn what_user_code_fails_of_is_tried_as_often_as_the_strategy_says() {
+    let home = Home::new();
+    let input = home.write("in", [(&b"k"[..], &b"1"[..]), (b"k", b"2")]);
+    let restart = RestartStrategy::FixedDelay { attempts: 4, delay_ms: 1 };
+    // A checkpoint would make the failures before it forgotten.
+    let checkpoint_interval = CheckpointInterval::Off;
+    let settings = JobSettings { restart, checkpoint_interval, workers: 1, ..home.settings() };
+    let tries = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let run = |tries_needed: u64| {
+        let (input, tries) = (&input, tries.clone());
+        home.run_with(settings.clone(), move |job| {
+            let source = job.source("in", ShardLog::json::<u64>(input).until_end());
+            let numbers = source.watermarks(Watermarks::none());
+            let mapped = numbers.map(move |n| {
+                let tried = tries.fetch_add(u64::from(n == 2), std::sync::atomic::Ordering::Relaxed);
+                assert!(n != 2 || tried >= tries_needed, "the service is away");
+                n
+            });
+            mapped.sink("out", Discard::new());
+        })
+    };
+    assert_eq!(run(4).unwrap().status.restarts, 4);
+    tries.store(0, std::sync::atomic::Ordering::Relaxed);
+    fs::remove_dir_all(home.path("checkpoints")).unwrap();
+    let message = run(5).unwrap_err().to_string();
+    assert!(message.starts_with("the job failed after 4 restarts: operator `map-1` panicked"), "{message}");
+    assert!(message.contains("the same at the same records 5 times in a row"), "{message}");
+}
+
 /// The largest record that the log takes.
 const LARGEST: usize = 10 * 1024 * 1024;
 
@@ -308,6 +355,93 @@ fn a_stream_that_is_not_there_is_told_with_those_that_are() {
     assert!(unknown.contains("`payments`") || unknown.contains(": payments"), "{unknown}");
     let missing = message(&LogAddress::new(home.path("nowhere"), "payments"));
     assert!(missing.contains("nowhere does not exist"), "{missing}");
+}
+
+#[test]
+fn a_stream_that_was_created_anew_between_two_runs_is_refused_before_the_takeover() {
+    let records = || (0..20).map(|n| (&b"k"[..], if n % 2 == 0 { &b"1"[..] } else { b"2" }));
+    for replaced in ["in", "out"] {
+        let home = Home::new();
+        let (input, output) = (home.write("in", records()), home.stream("out"));
+        let settings = JobSettings { checkpoint_interval: CheckpointInterval::Off, ..home.settings() };
+        let build = |is_bounded: bool| {
+            let endless = ShardLog::json::<u64>(&input);
+            let source = if is_bounded { endless.until_end() } else { endless };
+            let mut job = Job::new();
+            let sink = ShardLog::json_sink(&output).create_if_missing(1);
+            job.source("in", source).watermarks(Watermarks::none()).sink("out", sink);
+            JobSpec::new("job", job.finish().unwrap(), settings.clone())
+        };
+        // Stopped, it takes one checkpoint, which lists all output.
+        let running = pelton::runtime::Job::start(build(false)).unwrap();
+        while running.status().operators.iter().all(|it| !it.is_sink || it.records_in < 20) {
+            std::thread::yield_now();
+        }
+        running.stop();
+        running.wait().unwrap();
+        assert_eq!(home.read("out").len(), 20);
+        let entries = || fs::read_dir(home.path("checkpoints/manifest")).unwrap().count();
+        let before = entries();
+        home.log().delete_stream(replaced).unwrap();
+        if replaced == "in" {
+            home.write("in", records());
+        }
+        let again = pelton::runtime::run(build(true));
+        let message = again.unwrap_err().to_string();
+        let said = match replaced {
+            "in" => "cannot restore checkpoint 2: source `in`: the stream",
+            _ => "cannot open sink `out`: the checkpoint lists",
+        };
+        assert!(message.contains(said), "{message}");
+        assert_eq!(entries(), before, "the job was not taken over");
+    }
+}
+
+#[test]
+fn one_place_by_two_names_is_one_place() {
+    let home = Home::new();
+    fs::create_dir(home.path("there")).unwrap();
+    std::os::unix::fs::symlink(home.path("there"), home.path("link")).unwrap();
+    fs::write(home.path("there/in.jsonl"), "1\n").unwrap();
+    let message = |settings: JobSettings, output: &str| {
+        let result = home.run_with(settings, |job| {
+            let numbers = job.source("in", Files::read_jsonl::<u64>(home.path("there")));
+            numbers.watermarks(Watermarks::none()).sink("out", Files::jsonl(home.path(output)));
+        });
+        result.unwrap_err().to_string()
+    };
+    let own = message(home.settings(), "link/out");
+    assert!(own.contains("source `in` reads what sink `out` writes to"), "{own}");
+    let checkpoint_dir = format!("file://{}", home.path("out").display());
+    let shared = message(JobSettings { checkpoint_dir, ..home.settings() }, "out");
+    assert!(shared.contains("`checkpoint_dir` is what sink `out` writes to"), "{shared}");
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_no_directories() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics_address = Some(taken.local_addr().unwrap());
+    let deep = || JobSettings {
+        state_dir: home.path("pelton/state"),
+        checkpoint_dir: home.path("pelton/checkpoints").display().to_string(),
+        ..home.settings()
+    };
+    home.refusal(JobSettings { metrics_address, ..deep() });
+    assert!(!home.path("pelton").exists(), "the port was taken");
+    let no_such = |settings| {
+        let result = home.run_with(settings, |job| {
+            let source = job.source("in", ShardLog::json::<u64>(&home.stream("none")).until_end());
+            source.watermarks(Watermarks::none()).sink("out", Discard::new());
+        });
+        result.unwrap_err();
+    };
+    no_such(deep());
+    assert!(!home.path("pelton").exists(), "the input was missing");
+    // What was there before stays, if it is empty.
+    fs::create_dir_all(home.path("pelton/state")).unwrap();
+    no_such(deep());
+    assert!(home.path("pelton/state/LOCK").exists() && !home.path("pelton/checkpoints").exists());
 }
 
 #[test]

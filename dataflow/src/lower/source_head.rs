@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::stage::Core;
 use super::tree::{Turn, guarded, panic_message};
 use crate::clock::monotonic_ns;
-use crate::error::{Cause, Failure, OpError, Place};
+use crate::error::{Cause, Failure, Malformed, OpError, Place};
 use crate::graph::NodeId;
 use crate::source::{Polled, SourceOperator, SourceTime};
 use crate::time::{Epoch, EventTime};
@@ -165,6 +165,7 @@ impl SourceHead {
         let result = guarded(stats.as_deref(), monotonic_ns(), || call(self.source.as_mut(), core));
         let (cause, message) = match result {
             Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) if error.is::<Malformed>() => (Cause::Malformed, error.to_string()),
             Ok(Err(error)) => (Cause::Error, error.to_string()),
             Err(payload) => (Cause::Panic, panic_message(payload.as_ref())),
         };

@@ -1,5 +1,6 @@
 //! What the coordinator hears, what it asks for, and what it knows of the job.
 
+use pelton_dataflow::error::Failure;
 use pelton_dataflow::graph::{Graph, NodeId, Role};
 use pelton_dataflow::key::KeyGroups;
 use pelton_dataflow::source::{SplitId, SplitInfo, SplitState};
@@ -78,6 +79,8 @@ pub enum Event {
         /// What went wrong.
         message: String,
     },
+    /// An operator has failed.
+    OperatorFailed(Failure),
     /// A worker panicked outside of user code.
     Panicked {
         /// The worker.
@@ -164,6 +167,8 @@ pub enum Outcome {
     Aborted,
     /// Something failed; a restart may help.
     Failed(String),
+    /// An operator failed; a restart may help.
+    OperatorFailed(Failure),
     /// Another process has taken the job over; a restart would take it back, and must not.
     Lost(String),
     /// A worker panicked outside of user code; a restart does not help.

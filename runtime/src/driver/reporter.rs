@@ -61,7 +61,7 @@ impl Reporter for ToDriver {
     }
 
     fn failed(&self, failure: Failure) {
-        self.tell(Event::Failed { message: failure.to_string() });
+        self.tell(Event::OperatorFailed(failure));
     }
 }
 
