@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use clap::Subcommand;
 use pelton_state::checkpoint::log::{self, Found};
-use pelton_state::checkpoint::manifest::{Entry, Manifest};
+use pelton_state::checkpoint::manifest::{Entry, Manifest, Takeover};
 use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::error::StateError;
 use pelton_state::files::StoredFile;
@@ -26,7 +26,10 @@ use crate::units;
 /// What is asked of the checkpoints.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckpointsCommand {
-    /// List all checkpoints, and where the job was taken over
+    /// List all checkpoints, and where a start took the job over
+    ///
+    /// Each start, by hand or after a failure, takes the job over: a new generation goes on from a
+    /// checkpoint, and the one before it, if it still runs somewhere, can add nothing more.
     List,
     /// Show what a checkpoint holds: sources, operators, state, what sinks have yet to commit
     Show {
@@ -139,7 +142,6 @@ fn row(found: &Found) -> Vec<String> {
             note(manifest).to_owned(),
         ],
         Ok(Entry::Takeover(takeover)) => {
-            let from = takeover.base.map_or("nothing".to_owned(), |base| format!("checkpoint {base}"));
             let empty = String::new;
             vec![
                 sequence,
@@ -150,7 +152,7 @@ fn row(found: &Found) -> Vec<String> {
                 empty(),
                 empty(),
                 empty(),
-                format!("(no checkpoint: the job began here, from {from})"),
+                began(takeover),
             ]
         }
         Err(problem) => {
@@ -159,6 +161,15 @@ fn row(found: &Found) -> Vec<String> {
             cells.push(format!("damaged: {problem}"));
             cells
         }
+    }
+}
+
+/// What an entry without a checkpoint says.
+fn began(takeover: &Takeover) -> String {
+    match (takeover.generation, takeover.base) {
+        (1, None) => "(no checkpoint: the job began here)".to_owned(),
+        (_, None) => "(no checkpoint: a start took the job over, from nothing)".to_owned(),
+        (_, Some(base)) => format!("(no checkpoint: a start took the job over, from checkpoint {base})"),
     }
 }
 

@@ -22,7 +22,7 @@ fn checkpoints_are_listed() {
     let list = shell.numbers("checkpoints list --checkpoint-dir saved");
     list.has(&[
         "checkpoint  generation  epoch  completed",
-        "(no checkpoint: the job began here, from nothing)",
+        "(no checkpoint: the job began here)\n",
         "final: the input has ended",
     ]);
     assert_eq!(shell.pelton("checkpoints list --checkpoint-dir saved").out, list.out);

@@ -128,7 +128,9 @@ fn a_job_starts_from_the_checkpoint_that_is_asked_for() {
     shell.numbers("run --output out --count 10 --status off").says("");
     shell.numbers("run --output out --count 20 --status off").says("");
     shell.numbers("run --output out --count 30 --from 2 --status off").says("");
-    shell.numbers("checkpoints list").has(&["the job began here, from checkpoint 2)"]);
+    shell
+        .numbers("checkpoints list")
+        .has(&["(no checkpoint: a start took the job over, from checkpoint 2)\n"]);
 }
 
 #[test]
