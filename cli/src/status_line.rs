@@ -99,6 +99,8 @@ mod tests {
             idle_ns: 0,
             processed: None,
             committed: None,
+            processed_since_creation: None,
+            committed_since_creation: None,
         }
     }
 

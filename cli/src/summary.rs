@@ -44,14 +44,18 @@ pub(crate) fn summary(report: &JobReport) -> String {
         let records = handled(sink);
         let mut cells =
             vec![format!("  {}", sink.name), units::count(records), units::rate(records as f64 / seconds)];
-        let latencies = [("processed", sink.processed), ("committed", sink.committed)];
-        for (what, latency) in
-            latencies.into_iter().filter_map(|(what, latency)| latency.map(|one| (what, one)))
-        {
+        let latencies = [
+            ("read to sink", sink.processed),
+            ("read to commit", sink.committed),
+            ("created to sink", sink.processed_since_creation),
+            ("created to commit", sink.committed_since_creation),
+        ];
+        let known = latencies.into_iter().filter_map(|(what, latency)| latency.map(|one| (what, one)));
+        for (what, latency) in known {
             cells.extend(percentiles(what, &latency));
             table.row(std::mem::replace(&mut cells, vec![String::new(); 3]));
         }
-        if sink.processed.is_none() && sink.committed.is_none() {
+        if cells.iter().any(|cell| !cell.is_empty()) {
             table.row(cells);
         }
     }

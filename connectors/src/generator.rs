@@ -199,6 +199,7 @@ impl<T: Data> SplitReader for Reader<T> {
         let run = Run { first: self.next, stride, count: count_here, pace: self.pace };
         (self.fill)(&run, &mut out.values);
         out.span = Some((self.next, self.next + (count - 1) * stride));
+        out.created_us = self.pace.map(|pace| pace.due_us(self.next));
         self.next += count * stride;
         Ok(Polled::Ready)
     }

@@ -59,11 +59,14 @@ pub struct Origin {
     /// When the source read the oldest of them, in microseconds of the job's clock;
     /// `i64::MAX` if no record of a source is among them (a timer's output).
     pub read_at_us: i64,
+    /// When the oldest of them came into being, as far as their sources know (a log knows when they were
+    /// appended), in microseconds since the Unix epoch; `i64::MAX` if none does.
+    pub created_at_us: i64,
 }
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { spans: Vec::new(), truncated: false, read_at_us: i64::MAX }
+        Self { spans: Vec::new(), truncated: false, read_at_us: i64::MAX, created_at_us: i64::MAX }
     }
 }
 
@@ -75,12 +78,13 @@ impl Origin {
     /// The origin of one run of one split.
     #[must_use]
     pub fn of(span: Span, read_at_us: i64) -> Self {
-        Self { spans: vec![span], truncated: false, read_at_us }
+        Self { spans: vec![span], read_at_us, ..Self::default() }
     }
 
     /// Adds what `other` names.
     pub fn merge(&mut self, other: &Self) {
         self.read_at_us = self.read_at_us.min(other.read_at_us);
+        self.created_at_us = self.created_at_us.min(other.created_at_us);
         self.truncated |= other.truncated;
         for span in &other.spans {
             if let Some(known) = self.spans.iter_mut().find(|known| known.split == span.split) {

@@ -155,11 +155,14 @@ pub struct Fetched<T> {
     pub rejected: Vec<(u64, String, Vec<u8>)>,
     /// The positions of the first and last record read in the split's own count, for messages.
     pub span: Option<(u64, u64)>,
+    /// When the oldest of them came into being, in microseconds since the Unix epoch, if the source
+    /// knows: latencies are measured from there too.
+    pub created_us: Option<i64>,
 }
 
 impl<T> Default for Fetched<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), times: Vec::new(), rejected: Vec::new(), span: None }
+        Self { values: Vec::new(), times: Vec::new(), rejected: Vec::new(), span: None, created_us: None }
     }
 }
 

@@ -4,11 +4,13 @@
 //! them into metrics and the status line.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 
+use crate::clock::Clock;
 use crate::graph::NodeId;
+use crate::record::Origin;
 use crate::time::EventTime;
 
 /// The counters of one operator on one worker.
@@ -35,8 +37,59 @@ pub struct OperatorStats {
     /// When the call of the operator that is under way began, in monotonic nanoseconds; 0 between
     /// calls.
     called_ns: AtomicU64,
-    /// Time from a record's read to its arrival here, in microseconds; kept by sinks.
-    pub latency_us: Option<Mutex<Histogram<u64>>>,
+    /// How old records are when they arrive here; kept by sinks.
+    latencies: Option<Mutex<SinkLatencies>>,
+}
+
+/// How old records are when they arrive at a sink, on one worker.
+#[derive(Clone, Debug, Default)]
+pub struct SinkLatencies {
+    /// Since their sources read them.
+    pub since_read: Latencies,
+    /// Since they came into being, of those whose sources know.
+    pub since_creation: Latencies,
+}
+
+/// Latencies, in microseconds.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+    sum_us: u64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new(3).expect("three significant digits are in range");
+        Self { histogram, sum_us: 0 }
+    }
+}
+
+impl Latencies {
+    /// Notes that `count` records took `us` microseconds.
+    pub fn record(&mut self, us: u64, count: u64) {
+        // The histogram grows as it must; saturating instead would keep it at its first bound.
+        let _ = self.histogram.record_n(us, count);
+        self.sum_us = self.sum_us.saturating_add(us.saturating_mul(count));
+    }
+
+    /// Adds what `other` has noted.
+    pub fn add(&mut self, other: &Self) {
+        // Both grow as they must, so that adding cannot fail.
+        let _ = self.histogram.add(&other.histogram);
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+    }
+
+    /// How they are spread.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
 }
 
 impl OperatorStats {
@@ -54,8 +107,7 @@ impl OperatorStats {
             busy_ns: AtomicU64::new(0),
             backpressured_ns: AtomicU64::new(0),
             called_ns: AtomicU64::new(0),
-            latency_us: keeps_latency
-                .then(|| Mutex::new(Histogram::new(3).expect("three significant digits are in range"))),
+            latencies: keeps_latency.then(Mutex::default),
         }
     }
 
@@ -82,13 +134,24 @@ impl OperatorStats {
         Some(self.called_ns.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
-    /// Notes that `count` records arrived `latency_us` microseconds after they were read.
-    pub fn record_latency(&self, latency_us: u64, count: usize) {
-        if let Some(latency) = &self.latency_us {
-            let mut latency = latency.lock().unwrap_or_else(PoisonError::into_inner);
-            // The histogram grows as it must; saturating instead would keep it at its first bound.
-            let _ = latency.record_n(latency_us, count as u64);
+    /// Notes that `count` records of `origin` have arrived, if this is kept here.
+    pub fn arrived(&self, origin: &Origin, count: usize, clock: &dyn Clock) {
+        let Some(latencies) = &self.latencies else { return };
+        if origin.read_at_us == i64::MAX {
+            return;
         }
+        let now_us = clock.now_us();
+        let since = |then_us: i64| now_us.saturating_sub(then_us).max(0).unsigned_abs();
+        let mut latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        latencies.since_read.record(since(origin.read_at_us), count as u64);
+        if origin.created_at_us != i64::MAX {
+            latencies.since_creation.record(since(origin.created_at_us), count as u64);
+        }
+    }
+
+    /// How old records were when they arrived, if this is kept here.
+    pub fn latencies(&self) -> Option<MutexGuard<'_, SinkLatencies>> {
+        Some(self.latencies.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -302,7 +302,8 @@ where
     /// Sends what a poll has fetched; whether there was anything.
     fn emit(&mut self, index: usize, out: &mut Outputs) -> Result<bool, OpError> {
         let split = &mut self.splits[index];
-        let Fetched { values, times, rejected, span } = &mut self.fetched;
+        let created_us = self.fetched.created_us.take();
+        let Fetched { values, times, rejected, span, .. } = &mut self.fetched;
         if values.is_empty() && rejected.is_empty() {
             return Ok(false);
         }
@@ -313,7 +314,9 @@ where
             values: values.len(),
         };
         let spans = span.take().map(|(first, last)| Span { split: split.name.clone(), first, last });
-        let origin = Origin { spans: spans.into_iter().collect(), truncated: false, read_at_us: now_us };
+        let created_at_us = created_us.map_or(i64::MAX, |created_us| created_us.min(now_us));
+        let spans = spans.into_iter().collect();
+        let origin = Origin { spans, truncated: false, read_at_us: now_us, created_at_us };
         if !rejected.is_empty() {
             let letters = rejected.drain(..).map(|(position, reason, raw)| {
                 let raw = Rejected::text(&raw);

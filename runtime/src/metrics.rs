@@ -130,13 +130,19 @@ fn publish_operator(job: &str, operator: &OperatorStatus, totals: Option<(u64, u
     if let Some(watermark_ms) = operator.watermark_ms {
         gauge!("pelton_watermark_lag_seconds", &labels).set((now_ms - watermark_ms) as f64 / 1e3);
     }
-    for (stage, latency) in [("processed", operator.processed), ("committed", operator.committed)] {
+    for (stage, since, latency) in [
+        ("processed", "read", operator.processed),
+        ("committed", "read", operator.committed),
+        ("processed", "creation", operator.processed_since_creation),
+        ("committed", "creation", operator.committed_since_creation),
+    ] {
         let Some(LatencySummary { p50_us, p99_us, p999_us, max_us, .. }) = latency else { continue };
         for (quantile, us) in [("0.5", p50_us), ("0.99", p99_us), ("0.999", p999_us), ("1", max_us)] {
             let labels = [
                 labels[0].clone(),
                 labels[1].clone(),
                 ("stage", stage.to_owned()),
+                ("since", since.to_owned()),
                 ("quantile", quantile.to_owned()),
             ];
             gauge!("pelton_latency_seconds", &labels).set(us as f64 / 1e6);

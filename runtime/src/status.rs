@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hdrhistogram::Histogram;
 use pelton_dataflow::clock::monotonic_ns;
 use pelton_dataflow::graph::Graph;
-use pelton_dataflow::stats::{OperatorStats, StatsRegistry};
+use pelton_dataflow::stats::{Latencies, OperatorStats, SinkLatencies, StatsRegistry};
 use pelton_dataflow::time::EventTime;
 use serde::Serialize;
 
@@ -129,6 +128,11 @@ pub struct OperatorStatus {
     pub processed: Option<LatencySummary>,
     /// A sink's latencies from the read of a record to the commit of its epoch.
     pub committed: Option<LatencySummary>,
+    /// As `processed`, from when the record came into being (was appended to its log, was due in its
+    /// generator), if its source knows.
+    pub processed_since_creation: Option<LatencySummary>,
+    /// As `committed`, from there.
+    pub committed_since_creation: Option<LatencySummary>,
 }
 
 /// Percentiles of latencies, in microseconds.
@@ -149,7 +153,8 @@ pub struct LatencySummary {
 impl LatencySummary {
     /// The percentiles of `latencies`, or `None` if there are none.
     #[must_use]
-    pub fn of(latencies: &Histogram<u64>) -> Option<Self> {
+    pub fn of(latencies: &Latencies) -> Option<Self> {
+        let latencies = latencies.histogram();
         (!latencies.is_empty()).then(|| Self {
             count: latencies.len(),
             p50_us: latencies.value_at_quantile(0.5),
@@ -182,7 +187,7 @@ pub(crate) struct Noted {
     pub last_checkpoint: Option<CheckpointTaken>,
     pub last_failure: Option<String>,
     /// By sink, over all generations.
-    pub committed: BTreeMap<String, Histogram<u64>>,
+    pub committed: BTreeMap<String, SinkLatencies>,
 }
 
 #[derive(Default)]
@@ -236,7 +241,10 @@ impl StatusBoard {
             }
             let passed_ns = monotonic_ns().saturating_sub(noted.since_ns) * of_node.len() as u64;
             status.idle_ns = passed_ns.saturating_sub(status.busy_ns + status.backpressured_ns);
-            status.committed = noted.committed.get(&node.name).and_then(LatencySummary::of);
+            if let Some(latencies) = noted.committed.get(&node.name) {
+                status.committed = LatencySummary::of(&latencies.since_read);
+                status.committed_since_creation = LatencySummary::of(&latencies.since_creation);
+            }
             operators.push(status);
         }
         let status = JobStatus {
@@ -294,14 +302,10 @@ fn sum(workers: &[&Arc<OperatorStats>]) -> OperatorStatus {
     let watermark = workers.iter().map(|stats| stats.watermark_ms.load(Ordering::Relaxed)).min();
     let watermark = EventTime(watermark.unwrap_or(EventTime::MIN.0));
     let is_known = watermark != EventTime::MIN && watermark != EventTime::END;
-    let mut latencies: Option<Histogram<u64>> = None;
-    for one in workers.iter().filter_map(|stats| stats.latency_us.as_ref()) {
-        let one = one.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut latencies {
-            None => latencies = Some(one.clone()),
-            // Both grow as they must, so that adding cannot fail.
-            Some(all) => all.add(&*one).unwrap_or(()),
-        }
+    let mut latencies = SinkLatencies::default();
+    for one in workers.iter().filter_map(|stats| stats.latencies()) {
+        latencies.since_read.add(&one.since_read);
+        latencies.since_creation.add(&one.since_creation);
     }
     OperatorStatus {
         name: String::new(),
@@ -318,7 +322,9 @@ fn sum(workers: &[&Arc<OperatorStats>]) -> OperatorStatus {
         busy_ns: total(|stats| stats.busy_ns.load(Ordering::Relaxed)),
         backpressured_ns: total(|stats| stats.backpressured_ns.load(Ordering::Relaxed)),
         idle_ns: 0,
-        processed: latencies.as_ref().and_then(LatencySummary::of),
+        processed: LatencySummary::of(&latencies.since_read),
         committed: None,
+        processed_since_creation: LatencySummary::of(&latencies.since_creation),
+        committed_since_creation: None,
     }
 }

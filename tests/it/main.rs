@@ -5,4 +5,6 @@ mod bad_input;
 #[cfg(test)]
 mod facade;
 #[cfg(test)]
+mod latency;
+#[cfg(test)]
 mod layout;

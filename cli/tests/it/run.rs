@@ -29,8 +29,8 @@ fn a_job_runs_to_the_end_of_its_input() {
         "job `pelton-test-job` has processed all its input, in ",
         "  numbers    1,000",
         "  counts    1,000",
-        "processed",
-        "committed",
+        "  read to sink ",
+        "  read to commit ",
         " completed; the last, ",
         "restarts     0",
     ] {

@@ -122,6 +122,8 @@ impl<T: Data, F: Decode<T>> SplitReader for Reader<T, F> {
                 break;
             }
             span = Some((span.map_or(sequence, |(first, _)| first), sequence));
+            // Arrivals never go back: the first record is the oldest.
+            out.created_us.get_or_insert_with(|| micros(record.arrival_ms));
             match self.format.decode(record.data) {
                 Ok(value) => {
                     out.values.push(value);
@@ -161,4 +163,8 @@ impl<T, F> Reader<T, F> {
             }
         }
     }
+}
+
+fn micros(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000)
 }

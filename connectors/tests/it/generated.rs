@@ -92,7 +92,10 @@ fn scheduled_records_know_when_they_were_due() {
     let mut reader = open(&source, "1-of-2", None).unwrap();
     // Seen only long after, they were due all the same.
     clock.advance(Duration::from_secs(9));
-    assert_eq!(drain(&mut *reader, 2).0.values, [(1, 6_000), (3, 8_000), (5, 10_000)]);
+    let mut fetched = Fetched::default();
+    reader.poll(2, &mut fetched).unwrap();
+    assert_eq!((fetched.values, fetched.created_us), (vec![(1, 6_000), (3, 8_000)], Some(6_000)));
+    assert_eq!(drain(&mut *reader, 2).0.values, [(5, 10_000)]);
 }
 
 #[test]

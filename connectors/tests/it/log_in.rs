@@ -69,7 +69,13 @@ fn times_are_the_producers_or_those_of_arrival() {
     let reading = read_all(&ShardLog::json::<u64>(&log.address).until_end(), SHARD);
     let mut reader = log.log.reader("in", pelton_streams::ShardId(0), StartPosition::Oldest).unwrap();
     let arrival_ms = reader.poll(9, 1 << 20).unwrap().last_arrival_ms().unwrap();
-    assert_eq!(reading.times, [-5, i64::try_from(arrival_ms).unwrap()]);
+    let arrival_ms = i64::try_from(arrival_ms).unwrap();
+    assert_eq!(reading.times, [-5, arrival_ms]);
+    // A record comes into being, as far as latencies go, when it arrives.
+    let mut fetched = Fetched::default();
+    let source = ShardLog::raw(&log.address);
+    open(&source, SHARD, None).unwrap().poll(9, &mut fetched).unwrap();
+    assert_eq!(fetched.created_us, Some(arrival_ms * 1_000));
 }
 
 #[test]

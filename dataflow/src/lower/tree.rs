@@ -345,10 +345,7 @@ impl Tree {
             slot.at_hand.clone_from(&batch.origin);
             if let Some(stats) = &slot.stats {
                 stats.records_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                if stats.latency_us.is_some() && batch.origin.read_at_us != i64::MAX {
-                    let latency = self.clock.now_us().saturating_sub(batch.origin.read_at_us).max(0);
-                    stats.record_latency(latency.unsigned_abs(), batch.len());
-                }
+                stats.arrived(&batch.origin, batch.len(), &*self.clock);
             }
         }
         let out = &mut slot.out;

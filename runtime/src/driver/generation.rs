@@ -2,9 +2,8 @@
 //! end, and leaves nothing running.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pelton_dataflow::clock::monotonic_ns;
@@ -27,7 +26,7 @@ use super::watchdog::Watchdog;
 use super::worker::{self, Crew};
 use crate::coordinator::{Action, CheckpointTaken, Coordinator, Event, Outcome, Plan};
 use crate::error::JobError;
-use crate::latency::CommitLatency;
+use crate::latency::{Arrived, CommitLatency};
 use crate::restart::RestartPolicy;
 use crate::status::Phase;
 
@@ -280,19 +279,15 @@ impl<'a> Running<'a> {
         }
         let all = self.stats.all();
         for (sink, (_, latency)) in &mut self.latencies {
-            let of_sink = all.iter().filter(|stats| stats.node == *sink);
-            latency.look(now_us, of_sink.map(|stats| stats.records_in.load(Ordering::Relaxed)).sum());
+            let mut arrived = Arrived::default();
+            all.iter().filter(|stats| stats.node == *sink).for_each(|stats| arrived.add(stats));
+            latency.look(now_us, arrived);
         }
     }
 
     fn note_commit(&mut self, now_us: i64) {
-        let all = self.stats.all();
-        for (sink, (name, latency)) in &mut self.latencies {
-            let of_sink = all.iter().filter(|stats| stats.node == *sink);
-            let medians = of_sink
-                .filter_map(|stats| stats.latency_us.as_ref())
-                .map(|latency| latency.lock().unwrap_or_else(PoisonError::into_inner).value_at_quantile(0.5));
-            latency.committed(self.committing, now_us, medians.max().unwrap_or(0));
+        for (name, latency) in self.latencies.values_mut() {
+            latency.committed(self.committing, now_us);
             self.job.board.noted().committed.insert(name.clone(), latency.latencies().clone());
         }
     }
