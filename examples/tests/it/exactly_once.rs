@@ -23,11 +23,11 @@ const LINES: u64 = 400_000;
 /// How often the job is killed before it is left alone.
 const KILLS: u32 = 10;
 
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The seed in the environment, or a fresh one.
-    fn seeded() -> Self {
+    pub fn seeded() -> Self {
         let seed = std::env::var("PELTON_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
         println!("PELTON_SEED={seed}");
@@ -35,7 +35,7 @@ impl Random {
     }
 
     /// splitmix64 (Steele, Lea, Flood 2014).
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,19 +45,19 @@ impl Random {
 }
 
 /// One run of the job, with places of its own for all it writes.
-struct Run<'a> {
-    root: &'a Path,
-    name: &'static str,
+pub struct Run<'a> {
+    pub root: &'a Path,
+    pub name: &'a str,
 }
 
 impl Run<'_> {
-    fn start(&self, workers: u64) -> Child {
-        self.start_with(workers, &["--status", "off"])
+    pub fn start(&self, workers: u64) -> Child {
+        self.start_with(workers, &["--status", "off", "--checkpoint-interval", "50ms"])
     }
 
-    fn start_with(&self, workers: u64, flags: &[&str]) -> Child {
+    pub fn start_with(&self, workers: u64, flags: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_fraud_detection"))
-            .args(["run", "--until-end", "--checkpoint-interval", "50ms"])
+            .args(["run", "--until-end"])
             .args(flags)
             .args(["--workers", &workers.to_string()])
             .arg("--input")
@@ -76,15 +76,15 @@ impl Run<'_> {
             .unwrap()
     }
 
-    fn alerts(&self) -> String {
+    pub fn alerts(&self) -> String {
         format!("alerts-{}", self.name)
     }
 
-    fn place(&self, what: &str) -> PathBuf {
+    pub fn place(&self, what: &str) -> PathBuf {
         self.root.join(format!("{}-{what}", self.name))
     }
 
-    fn log(&self) -> ShardLog {
+    pub fn log(&self) -> ShardLog {
         ShardLog::open(self.root.join("log"), &Options::default()).unwrap()
     }
 
@@ -92,7 +92,7 @@ impl Run<'_> {
         self.log().describe_stream(stream).unwrap().shards
     }
 
-    fn checkpoints(&self) -> CheckpointStore {
+    pub fn checkpoints(&self) -> CheckpointStore {
         CheckpointStore::open(&self.place("checkpoints").display().to_string()).unwrap()
     }
 
@@ -113,7 +113,7 @@ impl Run<'_> {
     }
 
     /// What the job says that it has read and written is what has been read and written.
-    fn agree(&self) {
+    pub fn agree(&self) {
         let manifest = self.manifest();
         assert!(manifest.is_final, "the job has ended without its last checkpoint");
         self.positions_agree(&manifest);
@@ -176,7 +176,7 @@ impl Run<'_> {
     }
 
     /// What it has written: alerts by card, in order, and the lines of each of its other outputs.
-    fn outputs(&self) -> Outputs {
+    pub fn outputs(&self) -> Outputs {
         let mut alerts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for alert in ingest::read::<Alert>(&self.root.join("log"), &self.alerts()).unwrap() {
             alerts.entry(format!("{:?}", alert.card)).or_default().push(format!("{alert:?}"));
@@ -202,7 +202,7 @@ fn position(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[2..10].try_into().unwrap())
 }
 
-struct Outputs {
+pub struct Outputs {
     alerts: BTreeMap<String, Vec<String>>,
     turnover: Vec<String>,
     late: Vec<String>,
@@ -211,7 +211,7 @@ struct Outputs {
 
 impl Outputs {
     /// Every line of the input is counted once: in a window, late for it, or rejected.
-    fn conserve(&self) {
+    pub fn conserve(&self) {
         let in_windows: u64 = self
             .turnover
             .iter()
@@ -232,17 +232,17 @@ impl Outputs {
     }
 }
 
-fn generate(root: &Path) {
+pub fn generate(root: &Path) {
     ingest::generate(&Scenario::new(7, LINES), &root.join("log"), "payments", 4, 2).unwrap();
 }
 
-fn finish(run: &Run<'_>, workers: u64) {
+pub fn finish(run: &Run<'_>, workers: u64) {
     let output = run.start(workers).wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Lets the job run for a moment; whether it is still running.
-fn lives_through(child: &mut Child, moment: Duration) -> bool {
+pub fn lives_through(child: &mut Child, moment: Duration) -> bool {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     // Waiting on a channel that nobody sends on is a moment's pause.
     let _ = receiver.recv_timeout(moment);
@@ -300,7 +300,7 @@ fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
     let stopped = Run { root, name: "stopped" };
     for workers in [1, 3, 2] {
         let before = stopped.newest_checkpoint();
-        let mut child = stopped.start_with(workers, &[]);
+        let mut child = stopped.start_with(workers, &["--checkpoint-interval", "50ms"]);
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut text = String::new();
         // From when it says so, a signal stops it; without that it ends it.
@@ -323,7 +323,7 @@ fn stopped_and_resumed_on_other_workers_the_outputs_are_the_same() {
     stopped.agree();
 }
 
-fn compare(expected: &Outputs, found: &Outputs) {
+pub fn compare(expected: &Outputs, found: &Outputs) {
     found.conserve();
     assert_eq!(expected.alerts.keys().collect::<Vec<_>>(), found.alerts.keys().collect::<Vec<_>>());
     for (card, alerts) in &expected.alerts {

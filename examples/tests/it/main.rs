@@ -5,4 +5,5 @@
 
 mod command_line;
 mod exactly_once;
+mod killed_within;
 mod starts;
