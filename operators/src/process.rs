@@ -321,6 +321,7 @@ impl<P: KeyedProcess> Running<P> {
         call: impl FnOnce(&P, &mut StateMut<'_, P::State>, &mut Context<'_, P>) -> OpResult,
     ) -> OpResult {
         let KeyedState { values, tables, timers, .. } = &mut self.state;
+        let mut values = values.borrow_mut();
         let mut state = values.state(hash, key)?;
         let mut cx = Context {
             tables,

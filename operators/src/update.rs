@@ -36,9 +36,10 @@ where
 {
     fn update(&mut self, records: Vec<Record<Keyed<K, T>>>) -> OpResult<Vec<Record<U>>> {
         let mut updates = Vec::with_capacity(records.len());
+        let mut values = self.state.values();
         for Record { time, value: Keyed { hash, key, value } } in records {
             self.at_hand = Some(hash);
-            let mut state = self.state.values.state(hash, &key)?;
+            let mut state = values.state(hash, &key)?;
             updates.push(Record::new(time, (self.step)(key, &mut state, value)));
         }
         self.at_hand = None;

@@ -93,12 +93,13 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
         if store.needs_pause() {
             std::thread::yield_now();
         } else {
+            let mut values = counts.values();
             for _ in 0..BATCH {
                 random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
                 let place = ((u128::from(mixed) * own.len() as u128) >> 64) as usize;
                 let key = own[place];
-                *counts.state(hash_of(&key), &key)? += 1;
+                *values.state(hash_of(&key), &key)? += 1;
             }
             records += BATCH;
         }

@@ -1,5 +1,8 @@
 //! The keyed state of one operator on one worker: structs, tables and timers under one freeze.
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
 use pelton_dataflow::key::{Key, KeyHash};
 use pelton_dataflow::time::Epoch;
 
@@ -9,15 +12,16 @@ use crate::store::Port;
 use crate::store::dispatch::Parts;
 use crate::tables::{ListAccess, MapAccess, Tables};
 use crate::timers::{TimeDomain, Timers};
-use crate::values::{StateMut, Values};
+use crate::values::Values;
 
 /// The keyed state of one operator on one worker.
 ///
-/// The three parts are public, so that a callback can be lent the struct of its key together with
-/// the tables and timers.
+/// The parts are public, so that a callback can be lent the struct of its key together with the
+/// tables and timers. The structs are shared with the store, which looks after them between
+/// batches.
 pub struct KeyedState<K: Key, S: State> {
     /// One struct per key.
-    pub values: Values<K, S>,
+    pub values: Rc<RefCell<Values<K, S>>>,
     /// Maps and lists per key.
     pub tables: Tables<K>,
     /// Timers per key.
@@ -26,13 +30,9 @@ pub struct KeyedState<K: Key, S: State> {
 }
 
 impl<K: Key, S: State> KeyedState<K, S> {
-    /// As [`Values::state`].
-    ///
-    /// # Errors
-    /// As [`Values::state`].
-    #[inline]
-    pub fn state(&mut self, hash: KeyHash, key: &K) -> Result<StateMut<'_, S>, StateError> {
-        self.values.state(hash, key)
+    /// The structs, to be held while a batch is processed.
+    pub fn values(&self) -> RefMut<'_, Values<K, S>> {
+        self.values.borrow_mut()
     }
 
     /// As [`Tables::map`].
@@ -113,7 +113,7 @@ impl<K: Key, S: State> KeyedState<K, S> {
     /// The store is closed or its writer has failed.
     pub fn freeze(&mut self, epoch: Epoch) -> Result<(), StateError> {
         let mut parts = Parts::default();
-        self.values.freeze(&mut parts);
+        self.values().freeze(&mut parts);
         self.tables.freeze(&mut parts);
         self.timers.freeze(&mut parts);
         self.port.freeze(epoch, parts)

@@ -22,7 +22,7 @@ use crate::ordered;
 use crate::rows::{self, Kind, RowBuffer, StateId};
 use crate::shards::{Entry, Partition, Shards};
 use crate::store::Port;
-use crate::warm::{MakeCell, Warming};
+use crate::warm::{MakeCell, Warmed, Warming};
 
 /// A table of the cache that is full lets go of at least one entry in eight at once: sweeping it
 /// for each new entry would cost the whole table each time.
@@ -111,32 +111,45 @@ pub(crate) trait FrozenPart: Send + Sync {
 
 impl<K: Key, C: Cell> FrozenPart for Layer<K, C> {
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
-        let mut head = Vec::new();
-        let (rows_before, bytes_before) = (out.len(), out.byte_len());
-        for table in self.space.partition.tables_of(groups) {
-            for entry in self.tables.table(table).iter().filter(|entry| entry.changed) {
-                let group = match groups.len() {
-                    1 => KeyGroup(groups.start),
-                    _ => self.space.partition.group(hash_of(&entry.key)),
-                };
-                head.clear();
-                self.space.key(group, &entry.key, &mut head)?;
-                entry.cell.write(&head, entry.below, &self.space, out)?;
-            }
-        }
-        let rows = (out.len() - rows_before) as u64;
-        if let Some(mean) = ((out.byte_len() - bytes_before) as u64).checked_div(rows) {
-            self.space.row_bytes.store(mean, Ordering::Relaxed);
-        }
-        Ok(())
+        let tables = self.space.partition.tables_of(groups).map(|table| self.tables.table(table));
+        let changed = tables.flat_map(|table| table.iter()).filter(|entry| entry.changed);
+        write_cells(&self.space, groups, changed.map(|entry| (&entry.key, &entry.cell, entry.below)), out)
     }
+}
+
+/// Writes the rows of `cells`, which belong to a whole unit of key groups; the last of each says
+/// whether older rows of it may exist. Measures how long rows are.
+pub(crate) fn write_cells<'a, K: Key, C: Cell>(
+    space: &Space,
+    groups: &Range<u16>,
+    cells: impl Iterator<Item = (&'a K, &'a C, bool)>,
+    out: &mut RowBuffer,
+) -> Result<(), StateError> {
+    let mut head = Vec::new();
+    let (rows_before, bytes_before) = (out.len(), out.byte_len());
+    for (key, cell, below) in cells {
+        let group = match groups.len() {
+            1 => KeyGroup(groups.start),
+            _ => space.partition.group(hash_of(key)),
+        };
+        head.clear();
+        space.key(group, key, &mut head)?;
+        cell.write(&head, below, space, out)?;
+    }
+    let rows = (out.len() - rows_before) as u64;
+    if let Some(mean) = ((out.byte_len() - bytes_before) as u64).checked_div(rows) {
+        space.row_bytes.store(mean, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Something below an overlay that can be moved on in slices, between batches.
 pub(crate) trait Settle {
-    /// Moves up to about `budget` entries of written layers into the cache, and takes them off
-    /// the budget.
+    /// Moves on up to about `budget` entries of what was frozen, and takes them off the budget.
     fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>));
+
+    /// Gives the writer all that it was promised and waits for.
+    fn hand_over(&mut self) {}
 }
 
 /// The layers below one overlay.
@@ -213,25 +226,6 @@ impl<K: Key, C: Cell> Layers<K, C> {
             table,
             Entry { tag: hash.into(), key: key.clone(), cell, changed: false, below: true, used: true },
         );
-        self.make_room(table);
-    }
-
-    /// Puts a cell that was read from the backend under what the cache holds of its key.
-    pub(crate) fn lay_under(&mut self, hash: KeyHash, key: K, cell: C) {
-        let table = self.space.partition.table(hash);
-        match self.cache.find_mut(table, hash, &key) {
-            Some(known) => {
-                self.weight -= known.cell.weight();
-                known.cell.lay_under(cell);
-                self.weight += known.cell.weight();
-            }
-            None => {
-                self.weight += cell.weight();
-                let tag = hash.into();
-                let entry = Entry { tag, key, cell, changed: false, below: true, used: false };
-                self.cache.insert_new(table, entry);
-            }
-        }
         self.make_room(table);
     }
 
@@ -329,6 +323,30 @@ impl<K: Key, C: Cell> Layers<K, C> {
                 self.weight -= entry.cell.weight();
             }
         }
+    }
+}
+
+impl<K: Key, C: Cell> Warmed<K, C> for Layers<K, C> {
+    fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    fn lay_under(&mut self, hash: KeyHash, key: K, cell: C) {
+        let table = self.space.partition.table(hash);
+        match self.cache.find_mut(table, hash, &key) {
+            Some(known) => {
+                self.weight -= known.cell.weight();
+                known.cell.lay_under(cell);
+                self.weight += known.cell.weight();
+            }
+            None => {
+                self.weight += cell.weight();
+                let tag = hash.into();
+                let entry = Entry { tag, key, cell, changed: false, below: true, used: false };
+                self.cache.insert_new(table, entry);
+            }
+        }
+        self.make_room(table);
     }
 }
 

@@ -7,8 +7,8 @@
 //! * [`store`]: the store of one worker, which states register with and which owns the threads.
 //!
 //! How it is kept, from the top down:
-//! * `shards`: hash tables by key group; `layers` and `cells`: what lies below an overlay; `warm`:
-//!   how a restored one fills;
+//! * `resident`: the structs in memory; `shards`: hash tables by key group; `layers` and `cells`: what lies
+//!   below an overlay of a table or pane; `warm`: how a restored one fills;
 //! * `rows`: the bytes of rows; [`ordered`]: of their keys; [`codec`]: of their values;
 //! * `base`: the backends, `base::memory` and `base::rocks`.
 //!
@@ -35,6 +35,7 @@ pub mod values;
 mod base;
 mod cells;
 mod layers;
+mod resident;
 mod rows;
 mod shards;
 mod small;

@@ -21,7 +21,6 @@ use crate::shards::{Entry, Shards, Tag};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
-use crate::values::fetch;
 
 /// A pane given out: one key of a fired window.
 pub type Fired<K, A> = (KeyHash, K, A);
@@ -302,6 +301,40 @@ impl<K: Key, A: State> Panes<K, A> {
         }
         Ok(())
     }
+}
+
+/// Copies the struct of a key up from below the overlay.
+#[inline(never)]
+fn fetch<K: Key, S: State>(
+    below: &mut Layers<K, Plain<S>>,
+    table: usize,
+    hash: KeyHash,
+    key: &K,
+    upgrade: Option<Upgrade<S>>,
+    port: &Port,
+) -> Result<Entry<K, Plain<S>>, StateError> {
+    let mut entry = Entry {
+        tag: hash.into(),
+        key: key.clone(),
+        cell: Plain::default(),
+        changed: false,
+        below: false,
+        used: false,
+    };
+    let frozen = below.frozen(table, hash, key).next().cloned();
+    if let Some(cell) = frozen {
+        entry.cell = cell;
+    } else if let Some(cell) = below.cached(table, hash, key) {
+        entry.cell = cell.clone();
+    } else if !below.complete && size_of::<S>() > 0 {
+        let mut row = Vec::new();
+        below.space.key(below.space.partition.group(hash), key, &mut row)?;
+        if let Some(bytes) = port.get(&row)? {
+            entry.cell = Plain(read_value(&bytes, &below.space, upgrade)?);
+        }
+    }
+    entry.below = entry.cell.0 != S::default();
+    Ok(entry)
 }
 
 /// Takes all rows of one key group of a window into the cache.

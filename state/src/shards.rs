@@ -138,7 +138,7 @@ impl From<KeyHash> for Tag {
 impl Tag {
     /// hashbrown takes the place from the lowest bits and tells entries apart by the highest.
     #[inline]
-    fn spread(self) -> u64 {
+    pub(crate) fn spread(self) -> u64 {
         u64::from(self.0) << 32 | u64::from(self.0)
     }
 }
@@ -258,15 +258,6 @@ impl<K: Eq, C> Shards<K, C> {
         let before = self.tables[table].len();
         self.tables[table].retain(keep);
         self.len -= before - self.tables[table].len();
-    }
-
-    /// Makes room in a table that has none yet: growing it step by step would move each entry
-    /// several times.
-    #[inline]
-    pub(crate) fn prepare(&mut self, table: usize, expected: usize) {
-        if self.tables[table].capacity() == 0 && expected > 0 {
-            self.tables[table] = HashTable::with_capacity(expected);
-        }
     }
 }
 

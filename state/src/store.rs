@@ -45,8 +45,9 @@ mod writer;
 /// each costs memory as large as an overlay, and a look by every first read of a key.
 pub const MAX_FROZEN: usize = 3;
 
-/// Entries that one slice of maintenance moves: about a tenth of a millisecond.
-const SLICE_ENTRIES: usize = 2_048;
+/// Entries that one slice of maintenance moves: about a fifth of a millisecond. A freeze of millions
+/// of keys has to be copied out before the next one.
+const SLICE_ENTRIES: usize = 8_192;
 
 /// Written layers that wait to be moved into the cache at a freeze; beyond, they are moved at once.
 const MAX_UNMOVED: usize = 6;
@@ -178,7 +179,7 @@ impl StateStore {
             }
             space => space?,
         };
-        let values = Values::new(Arc::new(space), spec.upgrade, port.clone());
+        let values = Values::open(Arc::new(space), spec.upgrade, port.clone());
         Ok(KeyedState { values, tables, timers, port })
     }
 
@@ -202,12 +203,18 @@ impl StateStore {
         self.inner.writer.waiting() >= MAX_FROZEN
     }
 
-    /// One slice of moving written layers into the cache, or of warming it after a restore, to be called between batches; whether
-    /// there may be more to move at once.
+    /// One slice of copying out what was frozen, of moving written layers into the cache, or of
+    /// warming it after a restore, to be called between batches; whether there may be more to do at
+    /// once. A frozen epoch is acknowledged only if this is called.
     pub fn maintain(&self) -> bool {
+        self.slice(SLICE_ENTRIES)
+    }
+
+    /// As [`StateStore::maintain`], with a slice of about `entries`.
+    pub fn slice(&self, entries: usize) -> bool {
         let mut settles = self.inner.settles.borrow_mut();
         settles.retain(|settles| settles.strong_count() > 0);
-        let mut budget = SLICE_ENTRIES;
+        let mut budget = entries;
         let first = self.inner.next.get();
         self.inner.next.set(first.wrapping_add(1));
         for turn in 0..settles.len() {
@@ -234,6 +241,9 @@ impl StateStore {
     /// # Errors
     /// A thread panicked.
     pub fn close(self) -> Result<(), StateError> {
+        for state in self.inner.settles.borrow().iter().filter_map(Weak::upgrade) {
+            state.borrow_mut().hand_over();
+        }
         self.inner.writer.join()?;
         self.inner.base.stop();
         Ok(())

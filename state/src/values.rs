@@ -1,8 +1,7 @@
 //! One struct per key: the hottest of all state.
 //!
-//! A key's struct is looked up once per record, in the overlay, and lent in place. Only a key's
-//! first touch after a freeze goes further: it copies the struct up from the layers, the cache or
-//! the backend.
+//! A key's struct is looked up once per record and lent in place. Where the structs lie and how
+//! they are frozen is in `resident`; what is not in memory is read from the backend.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -12,23 +11,20 @@ use std::sync::Arc;
 use pelton_dataflow::key::{Key, KeyHash};
 
 use crate::error::StateError;
-use crate::layers::{Layers, Plain, Space, read_value};
-use crate::shards::{Entry, Partition, Shards};
+use crate::layers::{Plain, Settle, Space, read_value};
+use crate::resident::{Resident, Slot};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
+use crate::warm::Warming;
 
 /// The struct of each key of one operator on one worker.
 pub struct Values<K: Key, S: State> {
-    overlay: Shards<K, Plain<S>>,
-    partition: Partition,
-    /// An overlay of this many keys is frozen before its barrier comes.
+    resident: Resident<K, S>,
+    /// When so many keys have been touched they are frozen before their barrier comes.
     limit: usize,
-    /// How many keys a table of the overlay had when it was last frozen.
-    expected: usize,
-    /// Shared with the store, which moves layers on between batches.
-    below: Rc<RefCell<Layers<K, Plain<S>>>>,
     upgrade: Option<Upgrade<S>>,
+    space: Arc<Space>,
     port: Port,
 }
 
@@ -68,16 +64,16 @@ impl<S: std::fmt::Debug> std::fmt::Debug for StateMut<'_, S> {
 }
 
 impl<K: Key, S: State> Values<K, S> {
-    pub(crate) fn new(space: Arc<Space>, upgrade: Option<Upgrade<S>>, port: Port) -> Self {
-        let partition = space.partition;
+    /// The store looks after what it gives between batches.
+    pub(crate) fn open(space: Arc<Space>, upgrade: Option<Upgrade<S>>, port: Port) -> Rc<RefCell<Self>> {
         // A struct without fields is always its default: there are no rows to look for.
-        let layers = Layers::new(space, port.starts_empty() || size_of::<S>() == 0);
+        let is_known = port.starts_empty() || size_of::<S>() == 0;
         let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
-        let below = Rc::new(RefCell::new(layers.warmed(&port, Box::new(make))));
-        port.settles(&below);
-        let overlay = Shards::new(&partition);
-        let mut values = Self { overlay, partition, limit: 0, expected: 0, below, upgrade, port };
-        values.take_shares();
+        let warming = (!is_known).then(|| Warming::new(port.base_handle(), &space, Box::new(make)));
+        let resident = Resident::new(space.clone(), warming);
+        let values = Rc::new(RefCell::new(Self { resident, limit: 0, upgrade, space, port: port.clone() }));
+        port.settles(&values);
+        values.borrow_mut().take_shares();
         values
     }
 
@@ -87,31 +83,22 @@ impl<K: Key, S: State> Values<K, S> {
     /// The struct lies in the backend and cannot be read from there.
     #[inline]
     pub fn state(&mut self, hash: KeyHash, key: &K) -> Result<StateMut<'_, S>, StateError> {
-        if self.overlay.len() >= self.limit {
+        if self.resident.touched() >= self.limit {
             self.spill();
         }
-        let table = self.partition.table(hash);
-        let Self { overlay, below, upgrade, port, expected, .. } = self;
-        overlay.prepare(table, *expected);
-        let entry = overlay.find_or_insert(table, hash, key, || {
-            fetch(&mut below.borrow_mut(), table, hash, key, *upgrade, port)
-        })?;
-        Ok(StateMut { value: &mut entry.cell.0, changed: &mut entry.changed })
+        let Self { resident, upgrade, port, .. } = self;
+        let slot = resident.lend(hash, key, |space| fetch(space, hash, key, *upgrade, port))?;
+        let Slot { value, changed, .. } = slot;
+        Ok(StateMut { value, changed })
     }
 
-    /// Takes the overlay for a barrier.
+    /// Ends what was touched for a barrier.
     pub(crate) fn freeze(&mut self, parts: &mut Parts) {
-        if !self.overlay.is_empty() {
-            let tables = self.partition.tables().max(1);
-            self.expected = self.overlay.len() / tables;
-            let frozen = std::mem::replace(&mut self.overlay, Shards::new(&self.partition));
-            parts.push(self.below.borrow_mut().push(frozen));
-        }
+        parts.extend(self.resident.freeze());
         self.take_shares();
-        self.port.settle_if_many(&self.below);
     }
 
-    /// An overlay that has outgrown its share goes to the writer before its barrier.
+    /// What has outgrown its share goes to the writer before its barrier.
     #[cold]
     fn spill(&mut self) {
         let mut parts = Parts::default();
@@ -120,43 +107,32 @@ impl<K: Key, S: State> Values<K, S> {
     }
 
     fn take_shares(&mut self) {
-        let mut below = self.below.borrow_mut();
-        let share = self.port.share::<Entry<K, Plain<S>>>(&below.space);
+        let share = self.port.share::<Slot<K, S>>(&self.space);
         self.limit = share.overlay_entries;
-        below.limit = share.cache_entries;
+        self.resident.limit = share.resident_entries;
     }
 }
 
-/// Copies the struct of a key up from below the overlay.
-#[inline(never)]
-pub(crate) fn fetch<K: Key, S: State>(
-    below: &mut Layers<K, Plain<S>>,
-    table: usize,
+impl<K: Key, S: State> Settle for Values<K, S> {
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
+        self.resident.settle(budget, trash);
+    }
+
+    fn hand_over(&mut self) {
+        self.resident.collect_all();
+    }
+}
+
+/// Reads the struct of a key from the backend.
+#[cold]
+fn fetch<K: Key, S: State>(
+    space: &Space,
     hash: KeyHash,
     key: &K,
     upgrade: Option<Upgrade<S>>,
     port: &Port,
-) -> Result<Entry<K, Plain<S>>, StateError> {
-    let mut entry = Entry {
-        tag: hash.into(),
-        key: key.clone(),
-        cell: Plain::default(),
-        changed: false,
-        below: false,
-        used: false,
-    };
-    let frozen = below.frozen(table, hash, key).next().cloned();
-    if let Some(cell) = frozen {
-        entry.cell = cell;
-    } else if let Some(cell) = below.cached(table, hash, key) {
-        entry.cell = cell.clone();
-    } else if !below.complete && size_of::<S>() > 0 {
-        let mut row = Vec::new();
-        below.space.key(below.space.partition.group(hash), key, &mut row)?;
-        if let Some(bytes) = port.get(&row)? {
-            entry.cell = Plain(read_value(&bytes, &below.space, upgrade)?);
-        }
-    }
-    entry.below = entry.cell.0 != S::default();
-    Ok(entry)
+) -> Result<Option<S>, StateError> {
+    let mut row = Vec::new();
+    space.key(space.partition.group(hash), key, &mut row)?;
+    port.get(&row)?.map(|bytes| read_value(&bytes, space, upgrade)).transpose()
 }

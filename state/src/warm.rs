@@ -7,11 +7,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use pelton_dataflow::key::{Key, KeyGroup, hash_of};
+use pelton_dataflow::key::{Key, KeyGroup, KeyHash, hash_of};
 
 use crate::base::Base;
 use crate::error::StateError;
-use crate::layers::{Cell, Layers, Space};
+use crate::layers::{Cell, Space};
 use crate::ordered;
 
 /// Rows that one slice reads: about a third of a millisecond.
@@ -19,6 +19,15 @@ const SLICE_ROWS: usize = 256;
 
 /// Makes a cell of a row's user key and value.
 pub(crate) type MakeCell<C> = Box<dyn Fn(&Space, &[u8], &[u8]) -> Result<C, StateError> + Send>;
+
+/// What can be warmed.
+pub(crate) trait Warmed<K, C> {
+    /// Where its rows lie.
+    fn space(&self) -> &Arc<Space>;
+
+    /// Puts a cell that was read from the backend under what is known of its key.
+    fn lay_under(&mut self, hash: KeyHash, key: K, cell: C);
+}
 
 /// How far the backend has been read.
 pub(crate) struct Warming<C> {
@@ -34,9 +43,9 @@ impl<C: Cell> Warming<C> {
         Self { base, make, groups: space.partition.groups(), next: Vec::new() }
     }
 
-    /// Reads one slice into the cache of `layers`; whether there is more.
-    pub(crate) fn slice<K: Key>(&mut self, layers: &mut Layers<K, C>) -> Result<bool, StateError> {
-        let space = layers.space.clone();
+    /// Reads one slice into `warmed`; whether there is more.
+    pub(crate) fn slice<K: Key>(&mut self, warmed: &mut impl Warmed<K, C>) -> Result<bool, StateError> {
+        let space = warmed.space().clone();
         let Some(group) = self.groups.clone().next() else { return Ok(false) };
         let mut from = Vec::new();
         space.head(KeyGroup(group), &mut from);
@@ -55,7 +64,7 @@ impl<C: Cell> Warming<C> {
             let (key, user_key) = ordered::decode_prefix::<K>(&row[prefix..])
                 .map_err(|error| space.codec("read", "key", &error))?;
             let cell = (self.make)(&space, user_key, &value)?;
-            layers.lay_under(hash_of(&key), key, cell);
+            warmed.lay_under(hash_of(&key), key, cell);
         }
         self.groups.start += 1;
         Ok(!self.groups.is_empty())

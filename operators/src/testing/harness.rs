@@ -85,7 +85,12 @@ struct Running {
     worker: LoneWorker,
     control: Arc<Control>,
     stats: Arc<StatsRegistry>,
+    /// `None` if no operator keeps state.
+    store: Option<StateStore>,
 }
+
+/// What is frozen is copied out in small slices, so that records come in between.
+const SLICE_ENTRIES: usize = 48;
 
 /// What the last completed barrier left.
 #[derive(Default)]
@@ -248,6 +253,8 @@ impl<T: Data + Sync> Harness<T> {
         self.epoch = Epoch(self.generation * 1_000);
         let control = Arc::new(Control::starting_at(self.epoch));
         let stats = Arc::new(StatsRegistry::default());
+        let resources = self.resources();
+        let store = resources.get::<StateStore>().cloned();
         let env = WorkerEnv {
             worker: 0,
             workers: 1,
@@ -258,7 +265,7 @@ impl<T: Data + Sync> Harness<T> {
             clock: self.clock.clone() as Arc<dyn Clock>,
             // One step a turn: a barrier can fall between any two.
             settings: Settings { watermark_interval_ms: 0, slice_us: 0, ..Settings::default() },
-            resources: self.resources(),
+            resources,
             restored: self.saved.operators.clone(),
             control: control.clone(),
             reporter: self.ear.clone(),
@@ -268,7 +275,7 @@ impl<T: Data + Sync> Harness<T> {
         };
         let worker =
             LoneWorker::start(&self.graph, Rc::new(env)).unwrap_or_else(|failure| panic!("{failure}"));
-        self.running = Some(Running { worker, control, stats });
+        self.running = Some(Running { worker, control, stats, store });
     }
 
     fn resources(&self) -> Resources {
@@ -367,6 +374,9 @@ fn declared(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
 
 fn step(running: &mut Running, ear: &Ear) {
     running.worker.step();
+    if let Some(store) = &running.store {
+        store.slice(SLICE_ENTRIES);
+    }
     if let Some(failure) = lock(&ear.0).failure.take() {
         panic!("{failure}");
     }

@@ -28,6 +28,8 @@ pub(crate) struct Budget(pub(crate) usize);
 pub(crate) struct Share {
     pub(crate) overlay_entries: usize,
     pub(crate) cache_entries: usize,
+    /// Where structs are changed in place, overlay and cache are one.
+    pub(crate) resident_entries: usize,
 }
 
 impl Budget {
@@ -49,6 +51,7 @@ impl Budget {
         Share {
             overlay_entries: entries(OVERLAY).max(LEAST_ENTRIES),
             cache_entries: entries(CACHE).max(LEAST_ENTRIES),
+            resident_entries: entries(OVERLAY + CACHE).max(2 * LEAST_ENTRIES),
         }
     }
 }

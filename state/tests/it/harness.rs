@@ -147,6 +147,7 @@ impl Worker {
 
     /// Waits for what the store says next.
     pub fn next_ack(&self) -> Result<KeyedAck, StateError> {
+        while self.store.maintain() {}
         self.acks.recv().unwrap()
     }
 

@@ -25,7 +25,7 @@ enum Op {
     Fire(TimeDomain, i64),
     Add(u8, i64),
     Drain(usize),
-    Maintain,
+    Maintain(usize),
     /// Freezes, and waits for the acknowledgements if told so.
     Freeze {
         wait: bool,
@@ -55,7 +55,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => (domain(), -3i64..9).prop_map(|(domain, up_to)| Op::Fire(domain, up_to)),
         6 => (card, -2i64..3).prop_map(|(card, window)| Op::Add(card, window)),
         3 => (1usize..6).prop_map(Op::Drain),
-        2 => Just(Op::Maintain),
+        4 => prop_oneof![Just(1usize), Just(3), Just(64), Just(10_000)].prop_map(Op::Maintain),
         3 => any::<bool>().prop_map(|wait| Op::Freeze { wait }),
         1 => (1usize..4).prop_map(|workers| Op::Crash { workers }),
     ]
@@ -123,8 +123,8 @@ impl Run {
                 *self.model.sums.entry(*window).or_default().entry(key).or_default() += 1;
             }
             Op::Drain(max) => self.drain(*max),
-            Op::Maintain => self.workers.iter().for_each(|worker| {
-                worker.store.maintain();
+            Op::Maintain(entries) => self.workers.iter().for_each(|worker| {
+                worker.store.slice(*entries);
             }),
             Op::Freeze { wait } => {
                 self.epoch += 1;
@@ -143,7 +143,7 @@ impl Run {
 
     fn change(&mut self, card: u8, change: impl Fn(&mut Card)) {
         let (worker, key, hash) = self.at(card);
-        change(&mut self.workers[worker].cards.state(hash, &key).unwrap());
+        change(&mut self.workers[worker].cards.values().state(hash, &key).unwrap());
         change(self.model.cards.entry(key).or_default());
     }
 
@@ -151,7 +151,7 @@ impl Run {
         let (worker, key, hash) = self.at(card);
         let worker = &mut self.workers[worker].cards;
         let expected = self.model.cards.get(&key).cloned().unwrap_or_default();
-        assert_eq!(*worker.state(hash, &key).unwrap(), expected, "the struct of {key:?}");
+        assert_eq!(*worker.values().state(hash, &key).unwrap(), expected, "the struct of {key:?}");
         let mut seen = worker.map(&SEEN, hash, &key).unwrap();
         let expected = self.model.seen.get(&key).cloned().unwrap_or_default();
         let found: Vec<_> = seen.iter().unwrap().map(Result::unwrap).collect();

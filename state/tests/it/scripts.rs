@@ -13,13 +13,13 @@ use crate::harness::{Card, Job, Key, LOG, SEEN, Worker, acks, backends, freeze, 
 fn pay(workers: &mut [Worker], job: &Job, card: u8, amount: u64) {
     let key = key(card);
     let worker = owner(job.groups, &key, workers.len());
-    workers[worker].cards.state(hash_of(&key), &key).unwrap().payments += amount;
+    workers[worker].cards.values().state(hash_of(&key), &key).unwrap().payments += amount;
 }
 
 fn paid(workers: &mut [Worker], job: &Job, card: u8) -> u64 {
     let key = key(card);
     let worker = owner(job.groups, &key, workers.len());
-    workers[worker].cards.state(hash_of(&key), &key).unwrap().payments
+    workers[worker].cards.values().state(hash_of(&key), &key).unwrap().payments
 }
 
 /// An overlay over its share is frozen and on its way to the backend when the barrier comes. What
@@ -262,24 +262,25 @@ fn rows_of_an_earlier_version_are_upgraded_when_they_are_read() {
     job.generation = 1;
     let (store, acks) = open(&job, &[]);
     let mut spend: KeyedState<u8, u32> = store.keyed("spend", StateSpec::new()).unwrap();
-    *spend.state(hash_of(&7u8), &7).unwrap() = 5;
+    *spend.values().state(hash_of(&7u8), &7).unwrap() = 5;
     spend.freeze(Epoch(1)).unwrap();
+    while store.maintain() {}
     let saved = [acks.recv().unwrap().unwrap()];
     drop((spend, store));
 
     job.generation = 2;
     let (store, _acks) = open(&job, &saved);
     let spec = StateSpec::<Later>::new().version(2);
-    let mut unread: KeyedState<u8, Later> = store.keyed("spend", spec.clone()).unwrap();
-    let error = unread.state(hash_of(&7u8), &7).err().unwrap().to_string();
+    let unread: KeyedState<u8, Later> = store.keyed("spend", spec.clone()).unwrap();
+    let error = unread.values().state(hash_of(&7u8), &7).err().unwrap().to_string();
     assert!(error.contains("schema version 1, and reads version 2"), "{error}");
     let spec = spec.upgrade(|version, bytes| {
         assert_eq!(version, 1);
         let dollars: u32 = pelton_state::codec::decode(bytes).unwrap();
         Ok(Later { cents: i64::from(dollars) * 100, currency: "usd".to_owned() })
     });
-    let mut spend: KeyedState<u8, Later> = store.keyed("spend", spec).unwrap();
-    let found = spend.state(hash_of(&7u8), &7).unwrap().clone();
+    let spend: KeyedState<u8, Later> = store.keyed("spend", spec).unwrap();
+    let found = spend.values().state(hash_of(&7u8), &7).unwrap().clone();
     assert_eq!(found, Later { cents: 500, currency: "usd".to_owned() });
 }
 
@@ -307,13 +308,14 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
     let mut slow: KeyedState<u8, Slow> = store.keyed("slow", StateSpec::new()).unwrap();
     for epoch in 1..=3 {
         assert!(!store.needs_pause(), "before epoch {epoch}");
-        slow.state(hash_of(&7u8), &7).unwrap().0 += 1;
+        slow.values().state(hash_of(&7u8), &7).unwrap().0 += 1;
         slow.freeze(Epoch(epoch)).unwrap();
-        assert_eq!(slow.state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
+        assert_eq!(slow.values().state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
     }
     assert!(store.needs_pause());
     *GATE.0.lock().unwrap() = true;
     GATE.1.notify_all();
+    while store.maintain() {}
     let epochs: Vec<_> = (0..3).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
     assert_eq!((epochs, store.needs_pause()), (vec![1, 2, 3], false));
     store.clone().close().unwrap();
@@ -463,8 +465,8 @@ fn a_state_without_fields_is_never_read() {
         for epoch in 1..200 {
             for key in 0..40u64 {
                 let key = (epoch * 17 + key * 101) % 2_000;
-                *first.state(hash_of(&key), &key).unwrap() += 1;
-                let read = second.state(hash_of(&key), &key).map(|_| ());
+                *first.values().state(hash_of(&key), &key).unwrap() += 1;
+                let read = second.values().state(hash_of(&key), &key).map(|_| ());
                 assert!(read.is_ok(), "{backend:?}, epoch {epoch}: {}", read.unwrap_err());
             }
             first.freeze(Epoch(epoch)).unwrap();

@@ -1,0 +1,480 @@
+//! The structs of a state that are in memory: hash tables that are changed in place, and frozen
+//! without being copied at once.
+//!
+//! To freeze is to count on: whatever was touched before belongs to the freeze. It is copied out
+//! afterwards, table by table, in slices between batches; a struct that is touched again before
+//! its table's turn is copied out first, as it was (copy on write). So a struct costs one look-up
+//! per record and one copy per freeze in which it has changed, and never moves.
+//!
+//! What has been copied out goes to the writer as a [`Snapshot`]. Until the writer has let go of
+//! it the structs are *in flight*: the backend does not have them yet, so they stay in memory.
+//! Everything else may be let go of when the state is over its limit. As long as nothing has been,
+//! the state is `complete`: what is not in memory does not exist, and the backend is never asked.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use hashbrown::HashTable;
+use pelton_dataflow::key::{Key, KeyHash};
+
+use crate::error::StateError;
+use crate::layers::{FrozenPart, Plain, Settle, Space, write_cells};
+use crate::rows::RowBuffer;
+use crate::shards::{Partition, Tag};
+use crate::spec::State;
+use crate::warm::{Warmed, Warming};
+
+/// A table in which at least one slot in so many has been touched is gone through as a whole:
+/// going through memory in its order costs less than finding slots one by one.
+const DENSE: usize = 16;
+
+/// A table that is gone through costs one unit of a slice's budget for so many slots.
+const SLOTS_PER_UNIT: usize = 4;
+
+/// A table of a full state lets go of at least one slot in eight at once: going through it for
+/// each new slot would cost the whole table each time.
+const SWEEP_FRACTION: usize = 8;
+
+/// Slots that were last touched so many freezes ago all count as equally old. Far below half the
+/// range of a stamp, less the freezes that pass until each table has been looked after.
+const OLDEST: u16 = 1 << 12;
+
+/// The count of a freeze; it goes round.
+type Stamp = u16;
+
+/// One key with its struct. Small, as the caches of the processor decide the speed: 24 bytes for
+/// a number by a number.
+pub(crate) struct Slot<K, S> {
+    tag: Tag,
+    /// When it was last touched.
+    stamp: Stamp,
+    /// Changed at that time, and not copied out yet.
+    pub(crate) changed: bool,
+    /// Rows of it lie in the backend or are on their way: deleting it must be written.
+    below: bool,
+    key: K,
+    pub(crate) value: S,
+}
+
+/// One table, and which of its slots have been touched since the last freeze.
+struct Table<K, S> {
+    slots: HashTable<Slot<K, S>>,
+    noted: Noted,
+}
+
+/// Slots that have been touched: by their tags or, if there are many, all of the table.
+struct Noted {
+    tags: Vec<Tag>,
+    /// From so many on, the table is dense.
+    dense_at: usize,
+    dense: bool,
+}
+
+impl Noted {
+    fn for_table_of(len: usize) -> Self {
+        Self { tags: Vec::new(), dense_at: (len / DENSE).max(DENSE), dense: false }
+    }
+
+    #[inline]
+    fn note(&mut self, tag: Tag) {
+        if self.dense {
+            return;
+        }
+        if self.tags.len() < self.dense_at {
+            self.tags.push(tag);
+        } else {
+            self.dense = true;
+            self.tags = Vec::new();
+        }
+    }
+}
+
+/// A struct as it was when its state was frozen.
+struct Row<K, S> {
+    key: K,
+    cell: Plain<S>,
+    /// Rows of it may lie in the backend.
+    below: bool,
+}
+
+/// The structs that a freeze has to write. The writer waits for them to be copied out.
+pub(crate) struct Snapshot<K, S> {
+    /// By table; `None` if the worker ended before it had copied all.
+    rows: OnceLock<Option<Vec<Vec<Row<K, S>>>>>,
+    space: Arc<Space>,
+}
+
+impl<K: Key, S: State> FrozenPart for Snapshot<K, S> {
+    fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
+        let Some(tables) = self.rows.wait() else {
+            return Err(StateError::WriterStopped { reason: "its worker ended in the middle".to_owned() });
+        };
+        let rows = self.space.partition.tables_of(groups).flat_map(|table| &tables[table]);
+        write_cells(&self.space, groups, rows.map(|row| (&row.key, &row.cell, row.below)), out)
+    }
+}
+
+/// A freeze that is being copied out.
+struct Collecting<K, S> {
+    stamp: Stamp,
+    /// The next table.
+    next: usize,
+    noted: Vec<Noted>,
+    rows: Vec<Vec<Row<K, S>>>,
+    /// Room that the first row of a table makes for those after it.
+    expected: usize,
+    /// Slots that are their default: to be removed when all is written.
+    dead: Vec<(u32, Tag)>,
+    snapshot: Arc<Snapshot<K, S>>,
+}
+
+impl<K: Key, S: State> Collecting<K, S> {
+    #[inline]
+    fn copy_out(&mut self, table: usize, slot: &mut Slot<K, S>) {
+        slot.changed = false;
+        let below = slot.below;
+        slot.below = slot.value != S::default();
+        if below || slot.below {
+            let rows = &mut self.rows[table];
+            if rows.capacity() == 0 {
+                rows.reserve(self.expected);
+            }
+            rows.push(Row { key: slot.key.clone(), cell: Plain(slot.value.clone()), below });
+        }
+    }
+
+    fn copy_out_if_due(&mut self, table: usize, slot: &mut Slot<K, S>) {
+        if slot.stamp != self.stamp {
+            return;
+        }
+        if slot.changed {
+            self.copy_out(table, slot);
+        }
+        if slot.value == S::default() {
+            self.dead.push((table as u32, slot.tag));
+        }
+    }
+}
+
+/// A freeze that has been copied out and is not known to be written.
+struct InFlight<K, S> {
+    stamp: Stamp,
+    dead: Vec<(u32, Tag)>,
+    snapshot: Arc<Snapshot<K, S>>,
+}
+
+/// The structs of one state that are in memory.
+pub(crate) struct Resident<K: Key, S: State> {
+    tables: Vec<Table<K, S>>,
+    partition: Partition,
+    /// What is touched now belongs to the freeze of this stamp.
+    now: Stamp,
+    /// All freezes up to this one are in the backend.
+    written: Stamp,
+    /// How many slots there are, and how many there may be.
+    len: usize,
+    pub(crate) limit: usize,
+    /// Slots that have been touched since the last freeze.
+    touched: usize,
+    collecting: Option<Collecting<K, S>>,
+    in_flight: VecDeque<InFlight<K, S>>,
+    /// Slots to remove, if they are still their default.
+    dead: Vec<(u32, Tag)>,
+    /// What is not here does not exist.
+    complete: bool,
+    /// Something has been let go of.
+    evicted: bool,
+    /// While the rows of the backend are being taken up.
+    warming: Option<Warming<Plain<S>>>,
+    /// The next table to be looked after.
+    tended: usize,
+    /// When `make_room` last found nothing to let go of.
+    pinned_at: Option<Stamp>,
+    space: Arc<Space>,
+}
+
+impl<K: Key, S: State> Resident<K, S> {
+    /// Nothing yet. `warming` brings in what the backend holds; without it nothing is there.
+    pub(crate) fn new(space: Arc<Space>, warming: Option<Warming<Plain<S>>>) -> Self {
+        let partition = space.partition;
+        let table = || Table { slots: HashTable::new(), noted: Noted::for_table_of(0) };
+        Self {
+            tables: (0..partition.tables()).map(|_| table()).collect(),
+            partition,
+            now: 1,
+            written: 0,
+            len: 0,
+            limit: usize::MAX,
+            touched: 0,
+            collecting: None,
+            in_flight: VecDeque::new(),
+            dead: Vec::new(),
+            complete: warming.is_none(),
+            evicted: false,
+            warming,
+            tended: 0,
+            pinned_at: None,
+            space,
+        }
+    }
+
+    /// Slots that have been touched since the last freeze.
+    #[inline]
+    pub(crate) fn touched(&self) -> usize {
+        self.touched
+    }
+
+    /// The slot of a key, touched. One that is not in memory gets what `fetch` finds, which is not
+    /// asked if that can only be nothing.
+    #[inline]
+    pub(crate) fn lend(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+        fetch: impl FnOnce(&Space) -> Result<Option<S>, StateError>,
+    ) -> Result<&mut Slot<K, S>, StateError> {
+        let tag = Tag::from(hash);
+        let index = self.partition.table(hash);
+        let Table { slots, noted } = &mut self.tables[index];
+        match slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == *key) {
+            Ok(found) => {
+                let slot = found.into_mut();
+                if slot.stamp != self.now {
+                    if slot.changed {
+                        let collecting = self.collecting.as_mut().expect("what has changed is copied out");
+                        collecting.copy_out(index, slot);
+                    }
+                    slot.stamp = self.now;
+                    noted.note(tag);
+                    self.touched += 1;
+                }
+                Ok(slot)
+            }
+            Err(absent) => {
+                let slots = absent.into_table();
+                let found = if self.complete { None } else { fetch(&self.space)? };
+                let room = Room { now: self.now, written: self.written, limit: self.limit };
+                if self.len >= self.limit && self.pinned_at != Some(self.written) {
+                    let gone = room.make(slots, self.len);
+                    self.len -= gone;
+                    self.pinned_at = (gone == 0).then_some(self.written);
+                    self.complete &= gone == 0;
+                    self.evicted |= gone > 0;
+                }
+                noted.note(tag);
+                self.touched += 1;
+                self.len += 1;
+                let below = found.is_some();
+                let value = found.unwrap_or_default();
+                let slot = Slot { tag, stamp: self.now, changed: false, below, key: key.clone(), value };
+                Ok(slots.insert_unique(tag.spread(), slot, |slot| slot.tag.spread()).into_mut())
+            }
+        }
+    }
+
+    /// Ends what was touched till now; what the writer has to write, if anything was.
+    pub(crate) fn freeze(&mut self) -> Option<Arc<dyn FrozenPart>> {
+        self.collect_all();
+        let stamp = self.now;
+        self.now = self.now.wrapping_add(1);
+        self.tend();
+        if self.touched == 0 {
+            return None;
+        }
+        let expected = self.touched / self.tables.len().max(1);
+        self.touched = 0;
+        let fresh = |table: &mut Table<K, S>| {
+            let next = Noted::for_table_of(table.slots.len());
+            std::mem::replace(&mut table.noted, next)
+        };
+        let snapshot = Arc::new(Snapshot { rows: OnceLock::new(), space: self.space.clone() });
+        self.collecting = Some(Collecting {
+            stamp,
+            next: 0,
+            noted: self.tables.iter_mut().map(fresh).collect(),
+            rows: self.tables.iter().map(|_| Vec::new()).collect(),
+            expected,
+            dead: Vec::new(),
+            snapshot: snapshot.clone(),
+        });
+        Some(snapshot)
+    }
+
+    /// Copies out all that is left of the last freeze.
+    pub(crate) fn collect_all(&mut self) {
+        let mut all = usize::MAX;
+        self.collect(&mut all);
+    }
+
+    /// Copies out about `budget` units of the last freeze.
+    fn collect(&mut self, budget: &mut usize) {
+        let Some(collecting) = &mut self.collecting else { return };
+        while collecting.next < self.tables.len() {
+            if *budget == 0 {
+                return;
+            }
+            let index = collecting.next;
+            collecting.next += 1;
+            let noted = std::mem::replace(&mut collecting.noted[index], Noted::for_table_of(0));
+            let slots = &mut self.tables[index].slots;
+            *budget = budget.saturating_sub(1 + noted.tags.len());
+            if noted.dense {
+                *budget = budget.saturating_sub(slots.len() / SLOTS_PER_UNIT);
+                slots.iter_mut().for_each(|slot| collecting.copy_out_if_due(index, slot));
+            } else {
+                for tag in noted.tags {
+                    slots
+                        .iter_hash_mut(tag.spread())
+                        .filter(|slot| slot.tag == tag)
+                        .for_each(|slot| collecting.copy_out_if_due(index, slot));
+                }
+            }
+        }
+        if let Some(Collecting { stamp, rows, dead, snapshot, .. }) = self.collecting.take() {
+            // It is set nowhere else.
+            drop(snapshot.rows.set(Some(rows)));
+            self.in_flight.push_back(InFlight { stamp, dead, snapshot });
+        }
+    }
+
+    /// Notes which freezes the writer has let go of, and gives their copies to `trash`.
+    fn note_written(&mut self, trash: &dyn Fn(Box<dyn Send>)) {
+        while let Some(front) = self.in_flight.front_mut() {
+            if Arc::get_mut(&mut front.snapshot).is_none() {
+                return;
+            }
+            let Some(InFlight { stamp, mut dead, snapshot }) = self.in_flight.pop_front() else { return };
+            self.written = stamp;
+            self.dead.append(&mut dead);
+            trash(Box::new(snapshot));
+        }
+        // Freezes without changes are in no flight.
+        if self.collecting.is_none() {
+            self.written = self.now.wrapping_sub(1);
+        }
+    }
+
+    /// Removes about `budget` slots that are their default, written, and not touched since.
+    fn bury(&mut self, budget: &mut usize) {
+        while *budget > 0 {
+            let Some((table, tag)) = self.dead.pop() else { return };
+            *budget -= 1;
+            let room = Room { now: self.now, written: self.written, limit: self.limit };
+            let slots = &mut self.tables[table as usize].slots;
+            let is_dead = |slot: &Slot<K, S>| {
+                slot.tag == tag && room.may_go(slot) && slot.value == S::default()
+            };
+            if let Ok(found) = slots.find_entry(tag.spread(), is_dead) {
+                found.remove();
+                self.len -= 1;
+            }
+        }
+    }
+
+    /// Keeps the stamps of one table from growing so old that they count as new again. Each freeze
+    /// looks after the next one.
+    fn tend(&mut self) {
+        if self.tables.is_empty() {
+            return;
+        }
+        self.tended = (self.tended + 1) % self.tables.len();
+        let now = self.now;
+        for slot in &mut self.tables[self.tended].slots {
+            if now.wrapping_sub(slot.stamp) > OLDEST {
+                slot.stamp = now.wrapping_sub(OLDEST);
+            }
+        }
+    }
+
+    /// One slice of warming. An error ends it: whoever needs the row that cannot be read meets it
+    /// again.
+    fn warm(&mut self) {
+        let Some(mut warming) = self.warming.take() else { return };
+        let slice = warming.slice(self);
+        match slice {
+            // It does not fit: what has been let go of cannot be told from what does not exist.
+            _ if self.evicted => {}
+            Ok(true) => self.warming = Some(warming),
+            Ok(false) => self.complete = true,
+            Err(error) => tracing::warn!(%error, "the cache of a state stays cold"),
+        }
+    }
+}
+
+/// What may be let go of.
+#[derive(Clone, Copy)]
+struct Room {
+    now: Stamp,
+    written: Stamp,
+    limit: usize,
+}
+
+impl Room {
+    /// Whether the backend has what this slot holds.
+    fn may_go<K, S>(self, slot: &Slot<K, S>) -> bool {
+        let may_go = self.now.wrapping_sub(slot.stamp) >= self.now.wrapping_sub(self.written);
+        debug_assert!(!(may_go && slot.changed), "a change of a written freeze was not copied out");
+        may_go
+    }
+
+    /// Lets go of what has not been touched since the freeze before the last one written and, if
+    /// that is not enough for a state of `len` slots, of more. How many are gone.
+    #[cold]
+    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize) -> usize {
+        let before = slots.len();
+        let old = self.now.wrapping_sub(self.written).wrapping_add(1);
+        slots.retain(|slot| !(self.may_go(slot) && self.now.wrapping_sub(slot.stamp) > old));
+        if len - (before - slots.len()) >= self.limit {
+            let some = slots.len().div_ceil(SWEEP_FRACTION);
+            slots.extract_if(|slot| self.may_go(slot)).take(some).for_each(drop);
+        }
+        before - slots.len()
+    }
+}
+
+impl<K: Key, S: State> Warmed<K, Plain<S>> for Resident<K, S> {
+    fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    fn lay_under(&mut self, hash: KeyHash, key: K, cell: Plain<S>) {
+        let tag = Tag::from(hash);
+        let slots = &mut self.tables[self.partition.table(hash)].slots;
+        if let Err(absent) = slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == key) {
+            if self.len >= self.limit {
+                self.evicted = true;
+                return;
+            }
+            self.len += 1;
+            let slot = Slot { tag, stamp: self.written, changed: false, below: true, key, value: cell.0 };
+            absent.into_table().insert_unique(tag.spread(), slot, |slot| slot.tag.spread());
+        }
+    }
+}
+
+impl<K: Key, S: State> Settle for Resident<K, S> {
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
+        self.collect(budget);
+        self.note_written(trash);
+        self.bury(budget);
+        if *budget > 0 && self.warming.is_some() {
+            self.warm();
+            *budget = 0;
+        }
+    }
+}
+
+impl<K: Key, S: State> Drop for Resident<K, S> {
+    /// The writer waits for what it was promised. After a panic nothing is copied any more: that
+    /// may call user code.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Some(collecting) = &self.collecting {
+                drop(collecting.snapshot.rows.set(None));
+            }
+        } else {
+            self.collect_all();
+        }
+    }
+}
