@@ -61,6 +61,8 @@ pub(crate) struct Slot<K, S> {
 struct Table<K, S> {
     slots: HashTable<Slot<K, S>>,
     noted: Noted,
+    /// What was written when nothing of it could be let go of.
+    pinned_at: Option<Stamp>,
 }
 
 /// Slots that have been touched: by their tags or, if there are many, all of the table.
@@ -189,8 +191,6 @@ pub(crate) struct Resident<K: Key, S: State> {
     warming: Option<Warming<Plain<S>>>,
     /// The next table to be looked after.
     tended: usize,
-    /// When `make_room` last found nothing to let go of.
-    pinned_at: Option<Stamp>,
     space: Arc<Space>,
 }
 
@@ -198,7 +198,7 @@ impl<K: Key, S: State> Resident<K, S> {
     /// Nothing yet. `warming` brings in what the backend holds; without it nothing is there.
     pub(crate) fn new(space: Arc<Space>, warming: Option<Warming<Plain<S>>>) -> Self {
         let partition = space.partition;
-        let table = || Table { slots: HashTable::new(), noted: Noted::for_table_of(0) };
+        let table = || Table { slots: HashTable::new(), noted: Noted::for_table_of(0), pinned_at: None };
         Self {
             tables: (0..partition.tables()).map(|_| table()).collect(),
             partition,
@@ -214,7 +214,6 @@ impl<K: Key, S: State> Resident<K, S> {
             evicted: false,
             warming,
             tended: 0,
-            pinned_at: None,
             space,
         }
     }
@@ -236,7 +235,7 @@ impl<K: Key, S: State> Resident<K, S> {
     ) -> Result<&mut Slot<K, S>, StateError> {
         let tag = Tag::from(hash);
         let index = self.partition.table(hash);
-        let Table { slots, noted } = &mut self.tables[index];
+        let Table { slots, noted, pinned_at } = &mut self.tables[index];
         match slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == *key) {
             Ok(found) => {
                 let slot = found.into_mut();
@@ -255,10 +254,10 @@ impl<K: Key, S: State> Resident<K, S> {
                 let slots = absent.into_table();
                 let found = if self.complete { None } else { fetch(&self.space)? };
                 let room = Room { now: self.now, written: self.written, limit: self.limit };
-                if self.len >= self.limit && self.pinned_at != Some(self.written) {
+                if self.len >= self.limit && *pinned_at != Some(self.written) {
                     let gone = room.make(slots, self.len);
                     self.len -= gone;
-                    self.pinned_at = (gone == 0).then_some(self.written);
+                    *pinned_at = (gone == 0).then_some(self.written);
                     self.complete &= gone == 0;
                     self.evicted |= gone > 0;
                 }
@@ -362,9 +361,8 @@ impl<K: Key, S: State> Resident<K, S> {
             *budget -= 1;
             let room = Room { now: self.now, written: self.written, limit: self.limit };
             let slots = &mut self.tables[table as usize].slots;
-            let is_dead = |slot: &Slot<K, S>| {
-                slot.tag == tag && room.may_go(slot) && slot.value == S::default()
-            };
+            let is_dead =
+                |slot: &Slot<K, S>| slot.tag == tag && room.may_go(slot) && slot.value == S::default();
             if let Ok(found) = slots.find_entry(tag.spread(), is_dead) {
                 found.remove();
                 self.len -= 1;

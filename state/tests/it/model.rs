@@ -1,6 +1,6 @@
 //! Random histories of keyed state against plain ordered maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pelton_dataflow::key::{KeyGroup, KeyGroups, KeyHash, hash_of};
 use pelton_dataflow::time::EventTime;
@@ -26,18 +26,21 @@ enum Op {
     Add(u8, i64),
     Drain(usize),
     Maintain(usize),
-    /// Freezes, and waits for the acknowledgements if told so.
-    Freeze {
-        wait: bool,
-    },
+    Freeze,
+    /// Waits for the acknowledgements of the first epoch that has not been waited for, or for more.
+    Wait(usize),
     /// Goes back to the last checkpoint that was waited for, with so many workers.
     Crash {
         workers: usize,
     },
 }
 
+/// Keys that histories use.
+const CARDS: u8 = 100;
+
 fn ops() -> impl Strategy<Value = Op> {
-    let card = 0u8..12;
+    // Few, which meet again often, and many, for which there is no room.
+    let card = prop_oneof![4 => 0u8..12, 1 => 0..CARDS];
     let seen = || (0u16..6, prop_oneof![Just(String::new()), Just("a\0".to_owned()), Just("long".repeat(9))]);
     let domain = || prop_oneof![Just(TimeDomain::Event), Just(TimeDomain::Processing)];
     prop_oneof![
@@ -56,7 +59,8 @@ fn ops() -> impl Strategy<Value = Op> {
         6 => (card, -2i64..3).prop_map(|(card, window)| Op::Add(card, window)),
         3 => (1usize..6).prop_map(Op::Drain),
         4 => prop_oneof![Just(1usize), Just(3), Just(64), Just(10_000)].prop_map(Op::Maintain),
-        3 => any::<bool>().prop_map(|wait| Op::Freeze { wait }),
+        3 => Just(Op::Freeze),
+        2 => (1usize..4).prop_map(Op::Wait),
         1 => (1usize..4).prop_map(|workers| Op::Crash { workers }),
     ]
 }
@@ -76,7 +80,9 @@ struct Run {
     workers: Vec<Worker>,
     model: Model,
     epoch: u64,
-    /// The last checkpoint that was waited for, with the model as it was then.
+    /// Epochs that were frozen and not waited for, with the model as it was then.
+    frozen: VecDeque<(u64, Model)>,
+    /// The last checkpoint that was waited for.
     saved: (Vec<KeyedAck>, Model),
     count: u32,
 }
@@ -85,7 +91,15 @@ impl Run {
     fn new(backend: Backend, memory_bytes: usize) -> Self {
         let mut job = Job { memory_bytes, ..Job::new(backend) };
         let workers = job.start(1, &[]);
-        Self { job, workers, model: Model::default(), epoch: 0, saved: Default::default(), count: 0 }
+        Self {
+            job,
+            workers,
+            model: Model::default(),
+            epoch: 0,
+            frozen: VecDeque::new(),
+            saved: Default::default(),
+            count: 0,
+        }
     }
 
     fn at(&mut self, card: u8) -> (usize, Key, KeyHash) {
@@ -126,15 +140,19 @@ impl Run {
             Op::Maintain(entries) => self.workers.iter().for_each(|worker| {
                 worker.store.slice(*entries);
             }),
-            Op::Freeze { wait } => {
+            Op::Freeze => {
                 self.epoch += 1;
                 freeze(&mut self.workers, self.epoch);
-                if *wait {
-                    self.saved = (acks(&mut self.workers, self.epoch), self.model.clone());
+                self.frozen.push_back((self.epoch, self.model.clone()));
+            }
+            Op::Wait(epochs) => {
+                for (epoch, model) in self.frozen.drain(..self.frozen.len().min(*epochs)) {
+                    self.saved = (acks(&mut self.workers, epoch), model);
                 }
             }
             Op::Crash { workers } => {
                 self.workers.clear();
+                self.frozen.clear();
                 self.model = self.saved.1.clone();
                 self.workers = self.job.start(*workers, &self.saved.0);
             }
@@ -237,10 +255,10 @@ impl Run {
     }
 
     fn check_all(&mut self) {
-        (0..12).for_each(|card| self.look(card));
+        (0..CARDS).for_each(|card| self.look(card));
         self.fire(TimeDomain::Event, i64::MAX);
         self.fire(TimeDomain::Processing, i64::MAX);
-        for _ in 0..64 {
+        for _ in 0..200 {
             self.drain(5);
         }
         assert!(self.model.sums.values().all(BTreeMap::is_empty), "all windows have been drained");

@@ -284,16 +284,25 @@ fn rows_of_an_earlier_version_are_upgraded_when_they_are_read() {
     assert_eq!(found, Later { cents: 500, currency: "usd".to_owned() });
 }
 
-/// Writing this state waits until the gate is open.
-static GATE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+/// Writing a state waits until its gate is open.
+struct Gate(Mutex<bool>, Condvar);
+
+static GATES: [Gate; 2] = [const { Gate(Mutex::new(false), Condvar::new()) }; 2];
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-struct Slow(u64);
+struct Slow<const GATE: usize>(u64);
 
-impl Serialize for Slow {
+impl<const GATE: usize> Serialize for Slow<GATE> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let open = GATE.0.lock().unwrap();
-        drop(GATE.1.wait_while(open, |open| !*open).unwrap());
+        let Gate(is_open, opened) = &GATES[GATE];
+        drop(opened.wait_while(is_open.lock().unwrap(), |open| !*open).unwrap());
         self.0.serialize(to)
     }
 }
@@ -305,7 +314,7 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
     let (mut options, acks) = job.options(0, 1, &[]);
     options.ids = numbered("slow");
     let store = StateStore::open(options).unwrap();
-    let mut slow: KeyedState<u8, Slow> = store.keyed("slow", StateSpec::new()).unwrap();
+    let mut slow: KeyedState<u8, Slow<0>> = store.keyed("slow", StateSpec::new()).unwrap();
     for epoch in 1..=3 {
         assert!(!store.needs_pause(), "before epoch {epoch}");
         slow.values().state(hash_of(&7u8), &7).unwrap().0 += 1;
@@ -313,13 +322,35 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
         assert_eq!(slow.values().state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
     }
     assert!(store.needs_pause());
-    *GATE.0.lock().unwrap() = true;
-    GATE.1.notify_all();
+    GATES[0].open();
     while store.maintain() {}
     let epochs: Vec<_> = (0..3).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
     assert_eq!((epochs, store.needs_pause()), (vec![1, 2, 3], false));
     store.clone().close().unwrap();
     assert!(slow.freeze(Epoch(4)).unwrap_err().to_string().contains("closed"));
+}
+
+/// What the backend does not have yet stays in memory, however little of that there is.
+#[test]
+fn what_is_being_written_is_not_let_go_of() {
+    let mut job = Job { memory_bytes: FEW_BYTES, ..Job::new(Backend::Memory) };
+    job.generation = 1;
+    let (mut options, _acks) = job.options(0, 1, &[]);
+    options.ids = numbered("slow");
+    let store = StateStore::open(options).unwrap();
+    let mut slow: KeyedState<u64, Slow<1>> = store.keyed("slow", StateSpec::new()).unwrap();
+    let add =
+        |slow: &KeyedState<u64, Slow<1>>, key: u64| slow.values().state(hash_of(&key), &key).unwrap().0 += 1;
+    let read =
+        |slow: &KeyedState<u64, Slow<1>>, key: u64| slow.values().state(hash_of(&key), &key).unwrap().0;
+    (0..100).for_each(|key| add(&slow, key));
+    slow.freeze(Epoch(1)).unwrap();
+    while store.maintain() {}
+    (100..10_000).for_each(|key| add(&slow, key));
+    let found: Vec<u64> = (0..100).map(|key| read(&slow, key)).collect();
+    GATES[1].open();
+    assert_eq!(found, [1; 100]);
+    assert!((0..10_000).all(|key| read(&slow, key) == 1));
 }
 
 #[test]
