@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn each_value_goes_into_its_field() {
         let file = "checkpoint_timeout = \"1m\"\n tolerated_checkpoint_failures = 1\n retained_checkpoints = 2\n \
-             state_memory = \"1GiB\"\n key_groups = 64\n discovery_interval = \"2s\"\n stuck_after = \"3s\"\n [engine]\n batch_records = 3\n \
+             state_memory = \"2GiB\"\n key_groups = 64\n discovery_interval = \"2s\"\n stuck_after = \"3s\"\n [engine]\n batch_records = 3\n \
              batch_linger = \"20us\"\n channel_batches = 4\n watermark_interval = \"6ms\"\n slice = \"7us\"\n \
              poll_interval = \"1s\"";
         let mut settings = JobSettings::default();
@@ -251,7 +251,7 @@ mod tests {
             checkpoint_timeout_ms: 60_000,
             tolerated_checkpoint_failures: 1,
             retained_checkpoints: 2,
-            state_memory_mib: 1024,
+            state_memory_mib: 2048,
             key_groups: 64,
             discovery_interval_ms: 2_000,
             stuck_after_ms: 3_000,

@@ -10,7 +10,7 @@ use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
 use pelton_dataflow::record::{Batch, Data, Record};
 use pelton_dataflow::time::Epoch;
-use pelton_state::{KeyedState, State, StateSpec};
+use pelton_state::{KeyedState, State, StateSpec, TOGETHER};
 
 use crate::aggregate::Aggregate;
 use crate::keyed_stream::KeyedStream;
@@ -37,10 +37,16 @@ where
     fn update(&mut self, records: Vec<Record<Keyed<K, T>>>) -> OpResult<Vec<Record<U>>> {
         let mut updates = Vec::with_capacity(records.len());
         let mut values = self.state.values();
-        for Record { time, value: Keyed { hash, key, value } } in records {
-            self.at_hand = Some(hash);
-            let mut state = values.state(hash, &key)?;
-            updates.push(Record::new(time, (self.step)(key, &mut state, value)));
+        let mut records = records.into_iter();
+        while records.len() > 0 {
+            let ahead = &records.as_slice()[..records.len().min(TOGETHER)];
+            values.seek(ahead.iter().map(|record| (record.value.hash, &record.value.key)));
+            for (nth, record) in records.by_ref().take(TOGETHER).enumerate() {
+                let Record { time, value: Keyed { hash, key, value } } = record;
+                self.at_hand = Some(hash);
+                let mut state = values.state_at(nth, hash, &key)?;
+                updates.push(Record::new(time, (self.step)(key, &mut state, value)));
+            }
         }
         self.at_hand = None;
         Ok(updates)

@@ -14,7 +14,7 @@ use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{Panes, State, StateSpec};
+use pelton_state::{Panes, State, StateSpec, TOGETHER};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -226,19 +226,30 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     /// Takes records into their windows; gives those back whose window has fired.
     fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
         let mut late = Vec::new();
+        let mut records = records.into_iter();
         // Records come in runs of one window, and to find a window takes a division.
         let (mut start, mut end) = (EventTime::END, EventTime::MIN);
-        for Record { time, value: Keyed { hash, key, value } } in records {
-            self.at_hand = Some(hash);
-            if time < start || time >= end {
-                end = self.windows.end_of(time)?;
+        while let Some(first) = records.as_slice().first() {
+            if first.time < start || first.time >= end {
+                end = self.windows.end_of(first.time)?;
                 start = self.windows.start_of(end);
             }
-            if end <= self.watermark {
-                late.push(Record::new(time, value));
-            } else {
-                let held = self.panes.at(end, hash, &key)?;
-                self.aggregate.add(held.get_or_insert_default(), value);
+            let ahead = &records.as_slice()[..records.len().min(TOGETHER)];
+            let run = ahead.iter().take_while(|record| record.time >= start && record.time < end).count();
+            let is_late = end <= self.watermark;
+            if !is_late {
+                let keys = ahead[..run].iter().map(|record| (record.value.hash, &record.value.key));
+                self.panes.seek(end, keys);
+            }
+            for (nth, record) in records.by_ref().take(run).enumerate() {
+                let Record { time, value: Keyed { hash, key, value } } = record;
+                self.at_hand = Some(hash);
+                if is_late {
+                    late.push(Record::new(time, value));
+                } else {
+                    let held = self.panes.at_sought(nth, end, hash, &key)?;
+                    self.aggregate.add(held.get_or_insert_default(), value);
+                }
             }
         }
         self.at_hand = None;

@@ -71,7 +71,7 @@ impl Default for JobSettings {
             tolerated_checkpoint_failures: 3,
             retained_checkpoints: 3,
             backend: if cfg!(feature = "rocksdb") { Backend::RocksDb } else { Backend::Memory },
-            state_memory_mib: 512,
+            state_memory_mib: 1_024,
             key_groups: KeyGroups::default().count(),
             restart: RestartStrategy::default(),
             discovery_interval_ms: 1_000,

@@ -50,4 +50,4 @@ pub use spec::{ListTable, MapTable, State, StateSpec, TableKey, TableValue};
 pub use store::{StateStore, StoreOptions};
 pub use tables::{ListAccess, MapAccess};
 pub use timers::TimeDomain;
-pub use values::StateMut;
+pub use values::{StateMut, TOGETHER};

@@ -17,7 +17,7 @@ use crate::error::StateError;
 use crate::layers::{Layer, Layers, Plain, Settle, Space, read_value};
 use crate::ordered;
 use crate::rows;
-use crate::shards::{Entry, Shards, Tag};
+use crate::shards::{Entry, Place, Shards, Tag};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
@@ -31,6 +31,8 @@ pub struct Panes<K: Key, A: State> {
     open: Vec<Pane<K, A>>,
     /// The pane that was used last: records come in runs of one window.
     hot: usize,
+    /// Where keys of it were found that were sought last.
+    sought: Vec<Place>,
     /// Entries in all overlays, and how many there may be before they are spilled.
     entries: usize,
     limit: usize,
@@ -67,7 +69,9 @@ impl<K: Key, A: State> Panes<K, A> {
         let below = Rc::new(RefCell::new(Below { windows: BTreeMap::new() }));
         port.settles(&below);
         let (open, closed) = (Vec::new(), Vec::new());
-        let mut panes = Self { open, hot: 0, entries: 0, limit: 0, closed, below, space, upgrade, port };
+        let sought = Vec::new();
+        let mut panes =
+            Self { open, hot: 0, sought, entries: 0, limit: 0, closed, below, space, upgrade, port };
         panes.restore()?;
         panes.take_shares();
         Ok(panes)
@@ -106,6 +110,41 @@ impl<K: Key, A: State> Panes<K, A> {
             let layers = below.windows.get_mut(&window).expect("each open pane has its layers");
             fetch(layers, table, hash, key, upgrade, port)
         })?;
+        entry.changed = true;
+        Ok(&mut entry.cell.0)
+    }
+
+    /// Looks up where some keys lie in the window that ends at `window`, to be asked for by
+    /// [`Panes::at_sought`]: the waits for memory of many look-ups overlap.
+    #[inline]
+    pub fn seek<'k>(&mut self, window: EventTime, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
+        if self.open.get(self.hot).is_none_or(|pane| pane.window != window) {
+            self.hot = self.locate(window);
+        }
+        let Self { open, hot, sought, space, .. } = self;
+        let overlay = &open[*hot].overlay;
+        sought.clear();
+        sought.extend(keys.map(|(hash, key)| overlay.seek(space.partition.table(hash), hash, key)));
+    }
+
+    /// As [`Panes::at`], for the `nth` key of those sought last.
+    ///
+    /// # Errors
+    /// As [`Panes::at`].
+    #[inline]
+    pub fn at_sought(
+        &mut self,
+        nth: usize,
+        window: EventTime,
+        hash: KeyHash,
+        key: &K,
+    ) -> Result<&mut A, StateError> {
+        let place = self.sought[nth];
+        let pane = &self.open[self.hot];
+        if pane.window != window || !pane.overlay.is_at(place, hash, key) {
+            return self.at(window, hash, key);
+        }
+        let entry = self.open[self.hot].overlay.at(place, hash, key).expect("it is there");
         entry.changed = true;
         Ok(&mut entry.cell.0)
     }

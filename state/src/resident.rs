@@ -21,7 +21,7 @@ use pelton_dataflow::key::{Key, KeyHash};
 use crate::error::StateError;
 use crate::layers::{FrozenPart, Plain, Settle, Space, write_cells};
 use crate::rows::RowBuffer;
-use crate::shards::{Partition, Tag};
+use crate::shards::{Partition, Place, Tag};
 use crate::spec::State;
 use crate::warm::{Warmed, Warming};
 
@@ -100,10 +100,12 @@ struct Row<K, S> {
     below: bool,
 }
 
+type RowsByTable<K, S> = Vec<Vec<Row<K, S>>>;
+
 /// The structs that a freeze has to write. The writer waits for them to be copied out.
 pub(crate) struct Snapshot<K, S> {
-    /// By table; `None` if the worker ended before it had copied all.
-    rows: OnceLock<Option<Vec<Vec<Row<K, S>>>>>,
+    /// `None` if the worker ended before it had copied all.
+    rows: OnceLock<Option<RowsByTable<K, S>>>,
     space: Arc<Space>,
 }
 
@@ -123,7 +125,7 @@ struct Collecting<K, S> {
     /// The next table.
     next: usize,
     noted: Vec<Noted>,
-    rows: Vec<Vec<Row<K, S>>>,
+    rows: RowsByTable<K, S>,
     /// Room that the first row of a table makes for those after it.
     expected: usize,
     /// Slots that are their default: to be removed when all is written.
@@ -169,6 +171,8 @@ struct InFlight<K, S> {
 /// The structs of one state that are in memory.
 pub(crate) struct Resident<K: Key, S: State> {
     tables: Vec<Table<K, S>>,
+    /// What was sought last.
+    sought: Vec<Place>,
     partition: Partition,
     /// What is touched now belongs to the freeze of this stamp.
     now: Stamp,
@@ -201,6 +205,7 @@ impl<K: Key, S: State> Resident<K, S> {
         let table = || Table { slots: HashTable::new(), noted: Noted::for_table_of(0), pinned_at: None };
         Self {
             tables: (0..partition.tables()).map(|_| table()).collect(),
+            sought: Vec::new(),
             partition,
             now: 1,
             written: 0,
@@ -224,6 +229,43 @@ impl<K: Key, S: State> Resident<K, S> {
         self.touched
     }
 
+    /// Looks up where the slots of some keys lie, for [`Resident::lend_at`]. One look-up waits for
+    /// memory twice; those of many keys wait together.
+    #[inline]
+    pub(crate) fn seek<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
+        let Self { tables, partition, sought, .. } = self;
+        sought.clear();
+        sought.extend(keys.map(|(hash, key)| {
+            let (tag, table) = (Tag::from(hash), partition.table(hash));
+            let same = |slot: &Slot<K, S>| slot.tag == tag && slot.key == *key;
+            Place::seek(table, &tables[table].slots, tag, same)
+        }));
+    }
+
+    /// As [`Resident::lend`], for the `nth` key of those sought last.
+    #[inline]
+    pub(crate) fn lend_at(
+        &mut self,
+        nth: usize,
+        hash: KeyHash,
+        key: &K,
+        fetch: impl FnOnce(&Space) -> Result<Option<S>, StateError>,
+    ) -> Result<&mut Slot<K, S>, StateError> {
+        let Place { table, bucket } = self.sought[nth];
+        let (tag, index) = (Tag::from(hash), table as usize);
+        let found = self.tables[index].slots.get_bucket(bucket as usize);
+        if found.is_some_and(|slot| slot.tag == tag && slot.key == *key) {
+            let Table { slots, noted, .. } = &mut self.tables[index];
+            let slot = slots.get_bucket_mut(bucket as usize).expect("it was found there");
+            if slot.stamp != self.now {
+                touch(slot, index, self.now, noted, self.collecting.as_mut());
+                self.touched += 1;
+            }
+            return Ok(slot);
+        }
+        self.lend(hash, key, fetch)
+    }
+
     /// The slot of a key, touched. One that is not in memory gets what `fetch` finds, which is not
     /// asked if that can only be nothing.
     #[inline]
@@ -240,12 +282,7 @@ impl<K: Key, S: State> Resident<K, S> {
             Ok(found) => {
                 let slot = found.into_mut();
                 if slot.stamp != self.now {
-                    if slot.changed {
-                        let collecting = self.collecting.as_mut().expect("what has changed is copied out");
-                        collecting.copy_out(index, slot);
-                    }
-                    slot.stamp = self.now;
-                    noted.note(tag);
+                    touch(slot, index, self.now, noted, self.collecting.as_mut());
                     self.touched += 1;
                 }
                 Ok(slot)
@@ -398,6 +435,22 @@ impl<K: Key, S: State> Resident<K, S> {
             Err(error) => tracing::warn!(%error, "the cache of a state stays cold"),
         }
     }
+}
+
+/// The first touch of a slot since the last freeze.
+#[inline]
+fn touch<K: Key, S: State>(
+    slot: &mut Slot<K, S>,
+    table: usize,
+    now: Stamp,
+    noted: &mut Noted,
+    collecting: Option<&mut Collecting<K, S>>,
+) {
+    if slot.changed {
+        collecting.expect("all but the last freeze has been copied out").copy_out(table, slot);
+    }
+    slot.stamp = now;
+    noted.note(slot.tag);
 }
 
 /// What may be let go of.

@@ -143,6 +143,29 @@ impl Tag {
     }
 }
 
+/// Where an entry was found: to look many up before the first is used lets their waits for memory
+/// overlap. What was inserted or removed since may have moved it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) table: u32,
+    pub(crate) bucket: u32,
+}
+
+impl Place {
+    /// The place in table number `index`, which is `table`, of what `same` knows. What is not
+    /// there gets a place that no table has.
+    #[inline]
+    pub(crate) fn seek<T>(
+        index: usize,
+        table: &HashTable<T>,
+        tag: Tag,
+        same: impl FnMut(&T) -> bool,
+    ) -> Self {
+        let bucket = table.find_bucket_index(tag.spread(), same);
+        Self { table: index as u32, bucket: bucket.map_or(u32::MAX, |bucket| bucket as u32) }
+    }
+}
+
 /// One key with what is kept for it. Small, as the caches of the processor decide the speed: 24
 /// bytes for a number by a number.
 #[derive(Clone, Debug)]
@@ -196,6 +219,30 @@ impl<K: Eq, C> Shards<K, C> {
     ) -> Option<&mut Entry<K, C>> {
         let tag = tag.into();
         self.tables[table].find_mut(tag.spread(), |entry| entry.tag == tag && entry.key == *key)
+    }
+
+    /// Where the entry of a key is.
+    #[inline]
+    pub(crate) fn seek(&self, table: usize, tag: impl Into<Tag>, key: &K) -> Place {
+        let tag = tag.into();
+        let same = |entry: &Entry<K, C>| entry.tag == tag && entry.key == *key;
+        Place::seek(table, &self.tables[table], tag, same)
+    }
+
+    /// Whether the entry of a key still is where it was found.
+    #[inline]
+    pub(crate) fn is_at(&self, place: Place, tag: impl Into<Tag>, key: &K) -> bool {
+        let tag = tag.into();
+        let entry = self.tables[place.table as usize].get_bucket(place.bucket as usize);
+        entry.is_some_and(|entry| entry.tag == tag && entry.key == *key)
+    }
+
+    /// The entry of a key, if it still is where it was found.
+    #[inline]
+    pub(crate) fn at(&mut self, place: Place, tag: impl Into<Tag>, key: &K) -> Option<&mut Entry<K, C>> {
+        let tag = tag.into();
+        let entry = self.tables[place.table as usize].get_bucket_mut(place.bucket as usize)?;
+        (entry.tag == tag && entry.key == *key).then_some(entry)
     }
 
     /// The entry of a key; if there is none, the one that `make` gives.

@@ -179,7 +179,7 @@ impl StateStore {
             }
             space => space?,
         };
-        let values = Values::open(Arc::new(space), spec.upgrade, port.clone());
+        let values = Values::open(Arc::new(space), spec.upgrade, &port);
         Ok(KeyedState { values, tables, timers, port })
     }
 

@@ -18,6 +18,10 @@ use crate::store::Port;
 use crate::store::dispatch::Parts;
 use crate::warm::Warming;
 
+/// Keys that are sought together: more than a processor can wait for at a time, and few enough for
+/// what was found to stay in its first cache.
+pub const TOGETHER: usize = 32;
+
 /// The struct of each key of one operator on one worker.
 pub struct Values<K: Key, S: State> {
     resident: Resident<K, S>,
@@ -65,7 +69,7 @@ impl<S: std::fmt::Debug> std::fmt::Debug for StateMut<'_, S> {
 
 impl<K: Key, S: State> Values<K, S> {
     /// The store looks after what it gives between batches.
-    pub(crate) fn open(space: Arc<Space>, upgrade: Option<Upgrade<S>>, port: Port) -> Rc<RefCell<Self>> {
+    pub(crate) fn open(space: Arc<Space>, upgrade: Option<Upgrade<S>>, port: &Port) -> Rc<RefCell<Self>> {
         // A struct without fields is always its default: there are no rows to look for.
         let is_known = port.starts_empty() || size_of::<S>() == 0;
         let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
@@ -88,6 +92,28 @@ impl<K: Key, S: State> Values<K, S> {
         }
         let Self { resident, upgrade, port, .. } = self;
         let slot = resident.lend(hash, key, |space| fetch(space, hash, key, *upgrade, port))?;
+        let Slot { value, changed, .. } = slot;
+        Ok(StateMut { value, changed })
+    }
+
+    /// Looks up where the structs of some keys lie, to be asked for by [`Values::state_at`]: the
+    /// waits for memory of many look-ups overlap. [`TOGETHER`] at a time are enough.
+    #[inline]
+    pub fn seek<'k>(&mut self, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
+        self.resident.seek(keys);
+    }
+
+    /// As [`Values::state`], for the `nth` key of those sought last.
+    ///
+    /// # Errors
+    /// As [`Values::state`].
+    #[inline]
+    pub fn state_at(&mut self, nth: usize, hash: KeyHash, key: &K) -> Result<StateMut<'_, S>, StateError> {
+        if self.resident.touched() >= self.limit {
+            self.spill();
+        }
+        let Self { resident, upgrade, port, .. } = self;
+        let slot = resident.lend_at(nth, hash, key, |space| fetch(space, hash, key, *upgrade, port))?;
         let Slot { value, changed, .. } = slot;
         Ok(StateMut { value, changed })
     }
