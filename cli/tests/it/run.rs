@@ -232,7 +232,7 @@ fn help_shows_the_arguments_of_the_job_and_of_all_jobs() {
         "checkpoint_timeout = \"10m\"",
         "tolerated_checkpoint_failures = 3",
         "retained_checkpoints = 3",
-        "state_memory = \"512MiB\"",
+        "state_memory = \"1024MiB\"",
         "key_groups = 128",
         "discovery_interval = \"1s\"",
         "stuck_after = \"10s\"",

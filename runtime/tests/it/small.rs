@@ -497,7 +497,8 @@ impl Operator for CountByKeyOperator {
         let (mut records, origin) = batch.into_records::<u64>();
         for record in &mut records {
             let key = key_of(record.value);
-            let mut count = self.counts.values().state(hash_of(&key), &key)?;
+            let mut values = self.counts.values();
+            let mut count = values.state(hash_of(&key), &key)?;
             *count += 1;
             record.value = key << 32 | *count;
         }
