@@ -277,6 +277,35 @@ fn an_abort_that_fails_midway_can_be_repeated_and_commits_nothing() {
     assert!(failures > 2, "only {failures} of the operations could fail");
 }
 
+/// A ledger whose replacement fails may be on disk all the same: what is decided after that is what the next
+/// writer finds.
+#[test]
+fn a_commit_after_an_abort_that_failed_is_not_found_aborted() {
+    let mut after_failures = 0;
+    for at_operation in 0.. {
+        let bench = Bench::new();
+        let (log, writer) = stream(&bench, 1);
+        let mut sink1 = sink(&writer, 1);
+        let committable = prepare(&mut sink1, 1, &["once"]);
+        bench.disk.refuse(at_operation);
+        let before = bench.disk.operations();
+        let aborted = sink1.abort_prepared(&committable);
+        if bench.disk.operations() - before <= at_operation {
+            break;
+        }
+        let committed = sink1.commit(&committable).is_ok();
+        assert_ne!(aborted.is_ok(), committed, "after {at_operation}");
+        after_failures += u64::from(committed);
+        drop((sink1, writer, log));
+
+        let log = bench.log();
+        let writer = log.writer("s").unwrap();
+        assert_eq!(sink(&writer, 2).commit(&committable).is_ok(), committed, "after {at_operation}");
+        assert_eq!(read(&log).len(), usize::from(committed), "after {at_operation}");
+    }
+    assert!(after_failures > 2, "only {after_failures} of the operations could fail");
+}
+
 #[test]
 fn a_commit_is_looked_at_without_being_made() {
     let bench = Bench::new();
