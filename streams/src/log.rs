@@ -19,7 +19,7 @@ use crate::options::{Options, Retention};
 use crate::reader::Reader;
 use crate::segment::segment_dir;
 use crate::shared::{StreamShared, end_path, meta_path, read_meta};
-use crate::storage::{FileStorage, Storage, StorageLock, read_all, replace};
+use crate::storage::{FileStorage, Storage, StorageLock, create_dirs, read_all, replace};
 use crate::txn::OpenTransaction;
 use crate::txn::table::{list_staged, staged_dir};
 use crate::types::{ShardId, StartPosition, check_name, limits};
@@ -27,7 +27,7 @@ use crate::verify::{self, VerifyReport};
 use crate::writer::active::ActiveSegment;
 use crate::writer::{StreamWriter, Writers};
 
-const LOG_MAGIC: [u8; 8] = *b"PELTLOG\0";
+pub(crate) const LOG_MAGIC: [u8; 8] = *b"PELTLOG\0";
 
 /// Logs on the real disk that are open in this process: opening a directory again gives the same log, so
 /// that its readers hear of its writers directly and its writers share their locks.
@@ -127,7 +127,7 @@ impl ShardLog {
             return Err(exists());
         }
         for dir in [dir.clone(), segment_dir(&dir), staged_dir(&dir)] {
-            storage.create_dir(&dir).map_err(|source| self.unwritable(source))?;
+            create_dirs(storage, &dir).map_err(|source| self.unwritable(source))?;
         }
         let _lock = self.lock(name)?;
         if read_meta(storage, &dir)?.is_some() {
@@ -237,6 +237,7 @@ impl ShardLog {
 
     fn remove_files(&self, dir: &Path) -> Result<()> {
         let storage = &*self.inner.storage;
+        // Synced, so that nothing of it comes back into a stream of the same name.
         for dir in [segment_dir(dir), staged_dir(dir), dir.to_owned()] {
             for name in storage.list(&dir).map_err(Error::io("list", &dir))? {
                 let path = dir.join(&name);
@@ -244,6 +245,7 @@ impl ShardLog {
                     storage.remove(&path).map_err(Error::io("remove", &path))?;
                 }
             }
+            storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
         }
         Ok(())
     }
@@ -341,7 +343,7 @@ fn check_directory(dir: &Path, create: bool, storage: &dyn Storage) -> Result<()
             if let Some(log) = log_around(dir, storage) {
                 return Err(Error::InsideLog { dir: dir.to_owned(), log });
             }
-            storage.create_dir(dir).map_err(unusable("created"))?;
+            create_dirs(storage, dir).map_err(unusable("created"))?;
             replace(storage, &path, &seal(&LOG_MAGIC, &[])).map_err(unusable("written to"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

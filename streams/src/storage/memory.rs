@@ -1,5 +1,9 @@
 //! A disk in memory that forgets what was not synced, loses names whose directory was not synced,
 //! tears the last writes, fills up, and can stop at any operation. For tests, of this crate and others.
+//!
+//! What survives when the power fails is drawn from a seed: of the writes to a file any subset, each whole,
+//! cut, or with holes of whole sectors; of the names in a directory the first so many changes, as a
+//! journal keeps them, or any subset. A directory that is lost takes with it what is in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -19,7 +23,7 @@ pub struct CrashPlan {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage(Arc<Mutex<Disk>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Disk {
     inodes: HashMap<u64, Inode>,
     next_inode: u64,
@@ -30,6 +34,7 @@ struct Disk {
     /// Changes of names that no `sync_dir` has covered yet, by directory, in order.
     pending: BTreeMap<PathBuf, Vec<NameChange>>,
     dirs: BTreeSet<PathBuf>,
+    durable_dirs: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
     operations: u64,
     crash_at: Option<u64>,
@@ -41,7 +46,7 @@ struct Disk {
     capacity: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Inode {
     contents: Vec<u8>,
     durable: Vec<u8>,
@@ -59,10 +64,11 @@ enum Change {
 enum NameChange {
     Link { name: PathBuf, inode: u64 },
     Unlink { name: PathBuf },
-    Rename { from: PathBuf, to: PathBuf },
+    Rename { from: PathBuf, to: PathBuf, inode: u64 },
+    Directory { name: PathBuf },
 }
 
-fn apply_name(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
+fn apply_name(names: &mut BTreeMap<PathBuf, u64>, dirs: &mut BTreeSet<PathBuf>, change: &NameChange) {
     match change {
         NameChange::Link { name, inode } => {
             names.insert(name.clone(), *inode);
@@ -70,25 +76,52 @@ fn apply_name(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
         NameChange::Unlink { name } => {
             names.remove(name);
         }
-        NameChange::Rename { from, to } => {
-            if let Some(inode) = names.remove(from) {
-                names.insert(to.clone(), inode);
-            }
+        NameChange::Rename { from, to, inode } => {
+            names.remove(from);
+            names.insert(to.clone(), *inode);
+        }
+        NameChange::Directory { name } => {
+            dirs.insert(name.clone());
         }
     }
 }
 
-fn apply_change(contents: &mut Vec<u8>, change: &Change, keep: usize) {
-    match change {
-        Change::Write { offset, bytes } => {
-            let end = offset + keep.min(bytes.len());
-            if contents.len() < end {
-                contents.resize(end, 0);
-            }
-            contents[*offset..end].copy_from_slice(&bytes[..end - offset]);
-        }
-        Change::Truncate { len } => contents.resize(*len, 0),
+/// What of a write reaches the platter.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    All,
+    /// The first so many bytes.
+    Until(usize),
+    /// Each sector or not, as the seed decides. The file is as long as if all had been written.
+    Sectors(u64),
+}
+
+/// The least that a disk writes at once.
+const SECTOR: usize = 512;
+
+fn apply_change(contents: &mut Vec<u8>, change: &Change, kept: Kept) {
+    let Change::Write { offset, bytes } = change else {
+        let Change::Truncate { len } = change else { unreachable!("a change is a write or a cut") };
+        return contents.resize(*len, 0);
+    };
+    let len = if let Kept::Until(len) = kept { len.min(bytes.len()) } else { bytes.len() };
+    if contents.len() < offset + len {
+        contents.resize(offset + len, 0);
     }
+    let mut seed = if let Kept::Sectors(seed) = kept { seed } else { 0 };
+    let mut at = 0;
+    while at < len {
+        let end = len.min((offset + at + 1).next_multiple_of(SECTOR) - offset);
+        if !matches!(kept, Kept::Sectors(_)) || next_random(&mut seed).is_multiple_of(2) {
+            contents[offset + at..offset + end].copy_from_slice(&bytes[at..end]);
+        }
+        at = end;
+    }
+}
+
+/// A directory that is there without having been made.
+fn is_root(dir: &Path) -> bool {
+    dir.parent().is_none_or(|parent| parent == Path::new("") && dir == Path::new("."))
 }
 
 /// splitmix64: the seed decides what survives a crash.
@@ -127,10 +160,23 @@ impl Disk {
     fn change_name(&mut self, change: NameChange) {
         let (NameChange::Link { name, .. }
         | NameChange::Unlink { name }
+        | NameChange::Directory { name }
         | NameChange::Rename { to: name, .. }) = &change;
         let dir = name.parent().unwrap_or(Path::new("")).to_owned();
-        apply_name(&mut self.names, &change);
+        apply_name(&mut self.names, &mut self.dirs, &change);
         self.pending.entry(dir).or_default().push(change);
+    }
+
+    /// Takes away whatever lies in a directory whose name did not survive.
+    fn drop_unreachable(&mut self) {
+        let dirs = std::mem::take(&mut self.durable_dirs);
+        let reachable = |path: &Path| path.ancestors().skip(1).all(|dir| is_root(dir) || dirs.contains(dir));
+        self.durable_names.retain(|name, _| reachable(name));
+        self.durable_dirs = dirs.iter().filter(|dir| reachable(dir)).cloned().collect();
+    }
+
+    fn has_dir(&self, dir: &Path) -> bool {
+        is_root(dir) || self.dirs.contains(dir)
     }
 
     fn used(&self) -> u64 {
@@ -183,36 +229,40 @@ impl MemoryStorage {
         self.disk().capacity = bytes;
     }
 
-    /// Power off and on again. Of what was not synced, `seed` decides what has reached the platter:
-    /// any subset of the writes of a file, each whole or torn, and any prefix of the changes of a directory.
+    /// Power off and on again. Of what was not synced, `seed` decides what has reached the platter.
     pub fn restart(&self, seed: u64) {
         let mut disk = self.disk();
+        let disk = &mut *disk;
         let mut seed = seed;
-        let pending = std::mem::take(&mut disk.pending);
-        for changes in pending.values() {
-            let kept = next_random(&mut seed) as usize % (changes.len() + 1);
-            for change in &changes[..kept] {
-                apply_name(&mut disk.durable_names, change);
+        for changes in std::mem::take(&mut disk.pending).into_values() {
+            let in_order = next_random(&mut seed).is_multiple_of(2);
+            let first = next_random(&mut seed) as usize % (changes.len() + 1);
+            for (index, change) in changes.iter().enumerate() {
+                let kept = if in_order { index < first } else { next_random(&mut seed).is_multiple_of(2) };
+                if kept {
+                    apply_name(&mut disk.durable_names, &mut disk.durable_dirs, change);
+                }
             }
         }
+        disk.drop_unreachable();
         let mut ids: Vec<_> = disk.inodes.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
             let Some(inode) = disk.inodes.get_mut(&id) else { continue };
             for change in std::mem::take(&mut inode.unsynced) {
-                match next_random(&mut seed) % 4 {
-                    0 => {}
-                    1 => {
-                        let len = if let Change::Write { bytes, .. } = &change { bytes.len() } else { 0 };
-                        let keep = next_random(&mut seed) as usize % (len + 1);
-                        apply_change(&mut inode.durable, &change, keep);
-                    }
-                    _ => apply_change(&mut inode.durable, &change, usize::MAX),
-                }
+                let len = if let Change::Write { bytes, .. } = &change { bytes.len() } else { 0 };
+                let kept = match next_random(&mut seed) % 5 {
+                    0 => continue,
+                    1 => Kept::Until(next_random(&mut seed) as usize % (len + 1)),
+                    2 => Kept::Sectors(next_random(&mut seed)),
+                    _ => Kept::All,
+                };
+                apply_change(&mut inode.durable, &change, kept);
             }
             inode.contents = inode.durable.clone();
         }
         disk.names = disk.durable_names.clone();
+        disk.dirs = disk.durable_dirs.clone();
         disk.locks.clear();
         disk.crash_at = None;
         disk.crashed = false;
@@ -226,6 +276,14 @@ impl MemoryStorage {
         disk.crash_at = None;
         disk.crashed = false;
         disk.boot += 1;
+    }
+
+    /// Another disk with the same files, on which nothing is open.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self(Arc::new(Mutex::new(self.disk().clone())));
+        copy.kill_process();
+        copy
     }
 
     /// All file names.
@@ -251,14 +309,19 @@ impl Storage for MemoryStorage {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.operate()?;
-        disk.dirs.extend(dir.ancestors().map(Path::to_owned));
+        if !dir.parent().is_some_and(|parent| disk.has_dir(parent)) {
+            return Err(missing(dir));
+        }
+        if !disk.has_dir(dir) {
+            disk.change_name(NameChange::Directory { name: dir.to_owned() });
+        }
         Ok(())
     }
 
     fn is_dir(&self, dir: &Path) -> io::Result<bool> {
         let mut disk = self.disk();
         disk.operate()?;
-        Ok(disk.dirs.contains(dir))
+        Ok(disk.has_dir(dir))
     }
 
     fn create(&self, file: &Path) -> io::Result<Arc<dyn StorageFile>> {
@@ -267,7 +330,7 @@ impl Storage for MemoryStorage {
         if disk.names.contains_key(file) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if !file.parent().is_some_and(|dir| disk.dirs.contains(dir)) {
+        if !file.parent().is_some_and(|dir| disk.has_dir(dir)) {
             return Err(missing(file));
         }
         let id = disk.next_inode;
@@ -287,10 +350,8 @@ impl Storage for MemoryStorage {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.operate()?;
-        if !disk.names.contains_key(from) {
-            return Err(missing(from));
-        }
-        disk.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
+        let inode = *disk.names.get(from).ok_or_else(|| missing(from))?;
+        disk.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), inode });
         Ok(())
     }
 
@@ -304,17 +365,10 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.operate()?;
-        disk.dirs.remove(dir);
-        Ok(())
-    }
-
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut disk = self.disk();
         disk.operate()?;
-        if !disk.dirs.contains(dir) {
+        if !disk.has_dir(dir) {
             return Err(missing(dir));
         }
         let children = disk.names.keys().chain(&disk.dirs).filter(|path| path.parent() == Some(dir));
@@ -327,8 +381,12 @@ impl Storage for MemoryStorage {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.operate()?;
+        if !disk.has_dir(dir) {
+            return Err(missing(dir));
+        }
+        let disk = &mut *disk;
         for change in disk.pending.remove(dir).unwrap_or_default() {
-            apply_name(&mut disk.durable_names, &change);
+            apply_name(&mut disk.durable_names, &mut disk.durable_dirs, &change);
         }
         Ok(())
     }
@@ -414,7 +472,7 @@ impl StorageFile for MemoryFile {
         let inode = disk.inodes.get_mut(&self.id).ok_or_else(power_failed)?;
         let change = Change::Write { offset, bytes: bytes.to_vec() };
         if running.is_ok() {
-            apply_change(&mut inode.contents, &change, usize::MAX);
+            apply_change(&mut inode.contents, &change, Kept::All);
         }
         // A write that the power failure interrupts may still reach the platter, whole or in part.
         inode.unsynced.push(change);
@@ -448,7 +506,7 @@ impl StorageFile for MemoryFile {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         self.with(|inode| {
             let change = Change::Truncate { len };
-            apply_change(&mut inode.contents, &change, usize::MAX);
+            apply_change(&mut inode.contents, &change, Kept::All);
             inode.unsynced.push(change);
             Ok(())
         })

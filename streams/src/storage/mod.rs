@@ -14,11 +14,11 @@ pub use memory::{CrashPlan, MemoryStorage};
 
 /// A directory tree with explicit durability.
 ///
-/// Contents are durable after [`StorageFile::sync`]; names (creation, removal, renaming) after
-/// [`Storage::sync_dir`] of their directory. Nothing else is promised, in particular no order between
-/// writes that were not synced.
+/// Contents are durable after [`StorageFile::sync`]; names (creation, removal, renaming, directories
+/// included) after [`Storage::sync_dir`] of their directory. Nothing else is promised, in particular no
+/// order between writes that were not synced, or between names.
 pub trait Storage: Debug + Send + Sync + 'static {
-    /// Creates a directory with its parents; durable on return. Fine if it exists.
+    /// Creates a directory whose parent exists. Fine if it exists itself.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Whether a directory of this name exists.
     fn is_dir(&self, dir: &Path) -> io::Result<bool>;
@@ -30,8 +30,6 @@ pub trait Storage: Debug + Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, file: &Path) -> io::Result<()>;
-    /// Removes an empty directory.
-    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// The names in a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes the names in a directory durable.
@@ -70,6 +68,36 @@ pub trait StorageLock: Debug + Send + Sync {}
 
 /// A running watch; dropping it ends it.
 pub trait WatchGuard: Debug + Send + Sync {}
+
+/// Creates a directory with its parents; durable on return. Fine if it exists.
+///
+/// One level after the other, each synced before the next: so whoever is killed on the way leaves at most
+/// the deepest directory without a durable name, and whoever finds a directory syncs that name.
+pub(crate) fn create_dirs(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    if storage.is_dir(dir)? {
+        return match storage.sync_dir(parent) {
+            // Where we may not write we have made nothing either, and not every file system has
+            // directories that can be synced.
+            Err(error) if is_no_place_of_ours(&error) => Ok(()),
+            answer => answer,
+        };
+    }
+    if dir != parent {
+        create_dirs(storage, parent)?;
+    }
+    storage.create_dir(dir)?;
+    storage.sync_dir(parent)
+}
+
+fn is_no_place_of_ours(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
+}
 
 /// Replaces a small file in one durable step: after a crash there is the old one or the new one.
 pub(crate) fn replace(storage: &dyn Storage, file: &Path, bytes: &[u8]) -> io::Result<()> {
