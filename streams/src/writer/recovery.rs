@@ -85,9 +85,11 @@ pub(crate) fn recover(shared: &Arc<StreamShared>) -> Result<Recovered> {
     report.unpublished_bytes = walked.valid_to - published.min(walked.valid_to);
     settle(&segment, &*file, published, walked.valid_to)?;
     remove_leftovers(shared, &end)?;
-    // The last writer may have ended between creating the segment and making its name durable.
-    let dir = segment_dir(&shared.dir);
-    shared.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+    // Who was here last may have ended between creating a file and making its name durable: a segment; or
+    // META or TRANSACTIONS, on which all that is written from here on rests.
+    for dir in [&segment_dir(&shared.dir), &shared.dir] {
+        shared.storage.sync_dir(dir).map_err(Error::io("sync", dir))?;
+    }
 
     let mut marks = walked.marks;
     let term = next_term(&end, &marks);

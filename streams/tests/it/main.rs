@@ -6,6 +6,7 @@ mod append;
 mod crash;
 mod damage;
 mod errors;
+mod lifecycle;
 mod processes;
 mod retention;
 mod support;

@@ -1,10 +1,13 @@
 //! What the tests share: a log in memory with a clock that stands still, and short ways to fill and read it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use pelton_streams::clock::ManualClock;
 use pelton_streams::storage::MemoryStorage;
 use pelton_streams::{Options, Reader, ShardId, ShardLog, StartPosition, StreamWriter};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// The clock's first time.
 pub const START_MS: u64 = 1_000_000;
@@ -74,4 +77,20 @@ pub fn read_from(log: &ShardLog, start: StartPosition) -> Vec<String> {
 /// The data of shard 0.
 pub fn read(log: &ShardLog) -> Vec<String> {
     read_from(log, StartPosition::Oldest)
+}
+
+/// Runs `check` with `usual` values of `strategy` and the seed of each, which is printed: `PELTON_SEED`
+/// names the first one, `PELTON_ROUNDS` says how many.
+#[expect(clippy::print_stdout, reason = "the seed repeats a run that failed")]
+pub fn with_seeds<T>(usual: u64, strategy: &impl Strategy<Value = T>, check: impl Fn(u64, &T)) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("PELTON_SEED").unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
+    for seed in (first..=u64::MAX).take(number("PELTON_ROUNDS").unwrap_or(usual) as usize) {
+        println!("PELTON_SEED={seed}");
+        let bytes: Vec<u8> = seed.to_le_bytes().repeat(4);
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let value = strategy.new_tree(&mut runner).expect("the strategy rejects nothing").current();
+        check(seed, &value);
+    }
 }
