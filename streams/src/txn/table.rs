@@ -70,7 +70,8 @@ pub(crate) enum Found {
     Unprepared(Option<OpenTransaction>),
 }
 
-/// Looks at a staged file's head and trailer. Damage to one of them while the other is whole is an error.
+/// Looks at a staged file's head and trailer. Only a file with both is prepared: of one that was never
+/// synced, a power failure may leave any part.
 pub(crate) fn inspect(storage: &dyn Storage, path: &Path) -> Result<Found> {
     let file = storage.open(path, false).map_err(Error::io("open", path))?;
     let len = file.len().map_err(Error::io("read", path))?;
@@ -95,8 +96,9 @@ pub(crate) fn inspect(storage: &dyn Storage, path: &Path) -> Result<Found> {
         (Ok(_), Ok(_)) => {
             Err(Error::corrupt(path, 0, "its head and its trailer are of different transactions"))
         }
-        (Err(error), Ok(_)) => Err(error),
-        (head, Err(_)) => Ok(Found::Unprepared(head.ok().map(info))),
+        // Another version's is not for us to throw away.
+        (_, Err(newer @ Error::UnsupportedVersion { .. })) => Err(newer),
+        (head, _) => Ok(Found::Unprepared(head.ok().map(info))),
     }
 }
 
@@ -164,11 +166,15 @@ impl TransactionTable {
                 finished.push(transaction);
                 continue;
             }
-            match inspect(&*shared.storage, &dir.join(name))? {
+            match inspect(&*shared.storage, &dir.join(&name))? {
                 Found::Prepared(info) => {
                     table.open.insert(transaction, Entry { info, committing: false });
                 }
-                Found::Unprepared(_) => discarded.push(transaction),
+                Found::Unprepared(_) => {
+                    let file = dir.join(name);
+                    tracing::warn!(file = %file.display(), "it was not prepared, or is damaged, and is thrown away");
+                    discarded.push(transaction);
+                }
             }
         }
         table.discarded = discarded.len();
