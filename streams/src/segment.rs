@@ -88,12 +88,13 @@ pub(crate) fn read_head(path: &Path, file: &dyn StorageFile) -> Result<(SegmentH
     }
     file.read_at(0, &mut bytes).map_err(Error::io("read", path))?;
     let sealed = SegmentHead::sealed_len(path, &bytes)?;
-    if len < sealed as u64 {
+    let first_frame = (sealed as u64).next_multiple_of(crate::format::ALIGN);
+    // Its padding is a part of it: a head is written as a whole before anything rests on it.
+    if len < first_frame {
         return Err(Error::corrupt(path, len, "the segment's head is cut short"));
     }
     bytes.resize(sealed, 0);
     file.read_at(0, &mut bytes).map_err(Error::io("read", path))?;
-    let first_frame = (sealed as u64).next_multiple_of(crate::format::ALIGN);
     Ok((SegmentHead::decode(path, &bytes)?, first_frame))
 }
 
