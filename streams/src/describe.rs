@@ -67,10 +67,10 @@ pub(crate) fn describe(shared: &Arc<StreamShared>) -> Result<StreamDescription> 
             parent: shard.parent,
             adjacent_parent: shard.adjacent_parent,
             closed_ms: shard.closed_ms,
-            oldest: SequenceNumber(from.last + 1),
+            oldest: SequenceNumber(from.last.saturating_add(1)),
             last: SequenceNumber(total.last.unwrap_or(to.last)),
-            records: to.records + total.records - from.records,
-            bytes: to.bytes + total.bytes - from.bytes,
+            records: to.records.saturating_add(total.records).saturating_sub(from.records),
+            bytes: to.bytes.saturating_add(total.bytes).saturating_sub(from.bytes),
         })
     });
     Ok(StreamDescription {
@@ -78,7 +78,7 @@ pub(crate) fn describe(shared: &Arc<StreamShared>) -> Result<StreamDescription> 
         stream_id: meta.stream_id,
         created_ms: meta.created_ms,
         retention: Retention { age_ms: meta.retention_ms, bytes: meta.retention_bytes },
-        segments: end.segment - end.oldest_segment + 1,
+        segments: end.segment.saturating_sub(end.oldest_segment).saturating_add(1),
         last_arrival_ms: end.last_arrival_ms,
         shards: shards.collect::<Result<_>>()?,
     })

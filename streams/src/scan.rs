@@ -99,8 +99,8 @@ fn check_order(header: &FrameHeader, marks: &mut [ShardMark], last_arrival_ms: u
     }
     mark.last = header.last();
     mark.next = mark.last + 1;
-    mark.records += u64::from(header.records);
-    mark.bytes += u64::from(header.payload_len);
+    mark.records = mark.records.saturating_add(u64::from(header.records));
+    mark.bytes = mark.bytes.saturating_add(u64::from(header.payload_len));
     Ok(())
 }
 
