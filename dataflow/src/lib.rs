@@ -8,12 +8,13 @@
 //!   connectors fulfil, with [`error`] for what goes wrong;
 //! * [`mod@env`]: what the stages of a worker share and how they speak with the coordinator;
 //!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
-//! * [`failpoint`]: steps at which tests have the engine fail;
+//! * [`failpoint`]: steps at which tests have the engine fail; [`directories`]: making some that last;
 //! * [`lower`]: stages, credited channels, epoch order; [`testing`]: running a graph in one thread.
 //!
 //! It knows neither keyed state nor any operator by name.
 
 pub mod clock;
+pub mod directories;
 pub mod env;
 pub mod error;
 pub mod failpoint;

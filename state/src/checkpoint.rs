@@ -1,7 +1,7 @@
 //! Checkpoints: where their files lie, and what makes one exist.
 //!
 //! In reading order:
-//! * [`store`]: immutable files by path, verified when they are read;
+//! * [`store`]: immutable files by path, verified when they are read; `root`: directories that last;
 //! * [`names`]: the numbers that stand for operators and states in rows;
 //! * [`manifest`]: what a checkpoint consists of; [`wire`]: its bytes;
 //! * [`log`]: the one log of manifests and takeovers, which fences who has lost a job;
@@ -11,6 +11,7 @@ pub mod log;
 pub mod manifest;
 pub mod names;
 pub mod retention;
+mod root;
 pub mod store;
 pub mod wire;
 

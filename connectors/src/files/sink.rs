@@ -5,6 +5,7 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use pelton_dataflow::directories::{LocalDirectories, make_durable};
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::failpoint;
 use pelton_dataflow::operator::Deferred;
@@ -76,12 +77,7 @@ impl<T: Data> Sink for FileSink<T> {
 pub(super) fn make_directories(layout: &Layout) -> Result<()> {
     let staging = layout.staging();
     let unwritable = |source| Error::Unwritable { path: layout.directory().to_owned(), source };
-    let missing: Vec<&Path> = staging.ancestors().take_while(|dir| !dir.exists()).collect();
-    fs::create_dir_all(&staging).map_err(unwritable)?;
-    // A file is durable only if the names of its directories are.
-    for parent in missing.iter().filter_map(|dir| dir.parent()) {
-        sync_directory(if parent == Path::new("") { Path::new(".") } else { parent })?;
-    }
+    make_durable(&LocalDirectories, &staging).map_err(unwritable)?;
     let probe = staging.join(".probe");
     File::create(&probe).map_err(unwritable)?;
     // Several writers probe at once, with the same file.

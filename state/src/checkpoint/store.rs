@@ -14,9 +14,11 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart};
+use pelton_dataflow::directories::{Directories, LocalDirectories};
 use pelton_dataflow::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
+use super::root::Root;
 use crate::error::StateError;
 use crate::files::StoredFile;
 
@@ -37,6 +39,8 @@ pub struct CheckpointStore {
 
 struct Shared {
     store: Box<dyn ObjectStore>,
+    /// The directory that it is in, if it is in one.
+    root: Option<Root>,
     /// For messages: the directory or URL that it was opened with.
     location: String,
     runtime: Runtime,
@@ -58,11 +62,12 @@ impl CheckpointStore {
                 });
             }
         };
-        std::fs::create_dir_all(directory).map_err(StateError::local("make the directory", directory))?;
+        let root = Root::make(directory, Box::new(LocalDirectories))
+            .map_err(StateError::local("make the directory", directory))?;
         let store = LocalFileSystem::new_with_prefix(directory)
             .map_err(StateError::store("open", location))?
             .with_fsync(true);
-        Self::over(Box::new(store), location)
+        Self::with(Box::new(store), Some(root), location)
     }
 
     /// A store over any implementation; `location` is for messages.
@@ -70,13 +75,32 @@ impl CheckpointStore {
     /// # Errors
     /// The threads for its calls cannot be started.
     pub fn over(store: Box<dyn ObjectStore>, location: &str) -> Result<Self, StateError> {
+        Self::with(store, None, location)
+    }
+
+    /// A store in the directory `location` of a file system of any kind, which `store` and
+    /// `directories` both work on: for tests.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or the threads cannot be started.
+    pub fn over_directory(
+        store: Box<dyn ObjectStore>,
+        directories: Box<dyn Directories>,
+        location: &str,
+    ) -> Result<Self, StateError> {
+        let root =
+            Root::make(location, directories).map_err(StateError::local("make the directory", location))?;
+        Self::with(store, Some(root), location)
+    }
+
+    fn with(store: Box<dyn ObjectStore>, root: Option<Root>, location: &str) -> Result<Self, StateError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("pelton-store")
             .build()
             .map_err(StateError::local("start the threads of the checkpoint store", location))?;
-        Ok(Self { shared: Arc::new(Shared { store, location: location.to_owned(), runtime }) })
+        Ok(Self { shared: Arc::new(Shared { store, root, location: location.to_owned(), runtime }) })
     }
 
     /// The directory or URL that it was opened with.
@@ -97,7 +121,7 @@ impl CheckpointStore {
         if part.len() < PART_BYTES {
             return self.put_bytes(path, name, part.into());
         }
-        let location = self.path(path)?;
+        let location = self.place(path)?;
         self.failpoint("checkpoint::put", "put", path)?;
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
@@ -127,7 +151,7 @@ impl CheckpointStore {
             length: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
         };
-        let location = self.path(path)?;
+        let location = self.place(path)?;
         self.failpoint("checkpoint::put", "put", path)?;
         let put = self.shared.store.put(&location, bytes.into());
         self.shared.runtime.block_on(put).map_err(StateError::store("put", self.full(path)))?;
@@ -139,7 +163,7 @@ impl CheckpointStore {
     /// # Errors
     /// The store cannot be written. The file may be there all the same.
     pub fn create(&self, path: &str, bytes: Bytes) -> Result<bool, StateError> {
-        let location = self.path(path)?;
+        let location = self.place(path)?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.shared.store.put_opts(&location, bytes.into(), options);
         match self.shared.runtime.block_on(put) {
@@ -236,6 +260,17 @@ impl CheckpointStore {
             let source = object_store::Error::Generic { store: "failpoint", source: error.into() };
             StateError::store(action, self.full(path))(source)
         })
+    }
+
+    /// The path that something is about to be put at.
+    fn place(&self, path: &str) -> Result<StorePath, StateError> {
+        if let Some(root) = &self.shared.root {
+            root.make_room(path).map_err(|error| {
+                let source = object_store::Error::Generic { store: "local", source: error.into() };
+                StateError::store("make the directory of", self.full(path))(source)
+            })?;
+        }
+        self.path(path)
     }
 
     fn path(&self, path: &str) -> Result<StorePath, StateError> {
