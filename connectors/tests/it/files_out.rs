@@ -129,14 +129,23 @@ fn recovered_after(harm: impl Fn(&Path)) -> String {
 
 #[test]
 fn damage_to_prepared_files_is_found() {
-    let flipped = |path: &Path| {
-        let mut bytes = fs::read(path).unwrap();
-        bytes[1] ^= 1;
-        fs::write(path, bytes).unwrap();
-    };
-    assert!(recovered_after(flipped).contains("does not hold what was prepared there: its checksum is"));
-    let cut = |path: &Path| fs::write(path, "x").unwrap();
-    assert!(recovered_after(cut).contains("it has 1 bytes instead of 8"));
+    let whole = b"\"a\"\n\"b\"\n";
+    let named = |message: &str| message.contains(".staging/job.out/job.out.e0000000000.w0000.g000001.jsonl");
+    for bit in 0..whole.len() * 8 {
+        let message = recovered_after(|path| {
+            let mut bytes = fs::read(path).unwrap();
+            assert_eq!(bytes, whole);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path, bytes).unwrap();
+        });
+        let expected = "does not hold what was prepared there: its checksum is";
+        assert!(message.contains(expected) && named(&message), "bit {bit}: {message}");
+    }
+    for length in 0..whole.len() {
+        let message = recovered_after(|path| fs::write(path, &whole[..length]).unwrap());
+        let expected = format!("it has {length} bytes instead of 8");
+        assert!(message.contains(&expected) && named(&message), "{message}");
+    }
     let gone = |path: &Path| fs::remove_dir_all(path.parent().unwrap().parent().unwrap()).unwrap();
     assert!(recovered_after(gone).contains("was prepared and is gone, but never committed"));
 }
