@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 
+use bincode::Options;
 use pelton_dataflow::record::Data;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,9 +69,12 @@ pub struct Bincode;
 impl<T: DeserializeOwned> Decode<T> for Bincode {
     #[inline]
     fn decode(&self, bytes: &[u8]) -> Result<T, String> {
-        // `bincode::deserialize` accepts bytes that are left over; a record with any is of another type.
+        // The limit keeps a length that was made up from asking for its memory. Bytes that are left over
+        // are those of another type.
         let mut rest = bytes;
-        let value = bincode::deserialize_from(&mut rest).map_err(|error| error.to_string())?;
+        let options = bincode::DefaultOptions::new().with_fixint_encoding().allow_trailing_bytes();
+        let options = options.with_limit(bytes.len() as u64);
+        let value = options.deserialize_from(&mut rest).map_err(|error| error.to_string())?;
         if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes are left over", rest.len())) }
     }
     fn name(&self) -> &'static str {
