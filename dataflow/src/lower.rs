@@ -29,7 +29,7 @@ use crate::time::{EventTime, Moment};
 mod credit;
 mod edge_check;
 mod inputs;
-mod parcel;
+pub(crate) mod parcel;
 pub mod plan;
 mod source_head;
 mod stage;

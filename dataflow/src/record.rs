@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
+use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -102,8 +103,8 @@ impl Origin {
     #[must_use]
     pub fn narrowed(&self, index: usize, len: usize) -> Self {
         match self.spans.as_slice() {
-            [span] if !self.truncated && span.last - span.first + 1 == len as u64 => {
-                let at = span.first + index as u64;
+            [span] if !self.truncated && span.last.wrapping_sub(span.first).wrapping_add(1) == len as u64 => {
+                let at = span.first.wrapping_add(index as u64);
                 Self { spans: vec![Span { first: at, last: at, ..span.clone() }], ..self.clone() }
             }
             _ => self.clone(),
@@ -245,11 +246,22 @@ impl Batch {
                     Err(_) => panic!("an edge of {expected} delivered a batch of {found}"),
                 }
             }
-            Repr::Encoded { bytes, .. } => match bincode::deserialize(&bytes) {
+            Repr::Encoded { bytes, len } => match read_records(&bytes, len) {
                 Ok(records) => (records, self.origin),
-                Err(error) => panic!("an edge of {expected} delivered bytes that are none: {error}"),
+                Err(problem) => panic!("an edge of {expected} delivered bytes that are none: {problem}"),
             },
         }
+    }
+}
+
+/// The records that another process has encoded. No length in `bytes` can ask for more than there is.
+pub(crate) fn read_records<T: Data>(bytes: &[u8], len: usize) -> Result<Vec<Record<T>>, String> {
+    let options = bincode::DefaultOptions::new().with_fixint_encoding().with_limit(bytes.len() as u64);
+    let records: Vec<Record<T>> = options.deserialize(bytes).map_err(|error| error.to_string())?;
+    if records.len() == len {
+        Ok(records)
+    } else {
+        Err(format!("they are {} records, their header says {len}", records.len()))
     }
 }
 

@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::rc::Rc;
 
+use bincode::Options;
 use serde::{Deserialize, Serialize};
 use timely::Accountable;
 use timely::communication::{Pull, Push};
@@ -58,6 +59,21 @@ impl Parcel {
     }
 }
 
+impl Parcel {
+    /// The parcel in `bytes`, whose end may be padding. No length in them can ask for more than there is.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        let options = bincode::DefaultOptions::new().with_fixint_encoding().allow_trailing_bytes();
+        let options = options.with_limit(bytes.len() as u64);
+        let header: Header = options.deserialize(bytes).map_err(|error| format!("its header: {error}"))?;
+        let records = bytes.get(header_length(&header)..).and_then(|rest| rest.get(..header.bytes));
+        let records = records.ok_or_else(|| {
+            format!("it has {} bytes, its header speaks of {} bytes of records", bytes.len(), header.bytes)
+        })?;
+        let batch = Batch::encoded(records.to_vec(), header.len, header.origin);
+        Ok(Self { from: header.from, to: header.to, batch: Some(batch) })
+    }
+}
+
 /// Timely wants lengths in whole words.
 fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
@@ -69,11 +85,10 @@ fn header_length(header: &Header) -> usize {
 
 impl ContainerBytes for Parcel {
     fn from_bytes(bytes: timely::bytes::arc::Bytes) -> Self {
-        let header: Header = bincode::deserialize(&bytes[..]).expect("the sender runs the same binary");
-        let start = header_length(&header);
-        let records = bytes[start..start + header.bytes].to_vec();
-        let batch = Batch::encoded(records, header.len, header.origin);
-        Self { from: header.from, to: header.to, batch: Some(batch) }
+        // Timely has no way to hear of an error: the panic ends the process, and with it the generation.
+        Self::read(&bytes).unwrap_or_else(|problem| {
+            panic!("a parcel from another process cannot be read: {problem}; do both run the same program?")
+        })
     }
 
     fn length_in_bytes(&self) -> usize {
