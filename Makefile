@@ -11,7 +11,14 @@ SEED ?= 42
 WORKERS ?= 2
 DEMO_DIR ?= .pelton/demo
 
-.PHONY: help setup build demo test bench ci
+# How long each decoder is fuzzed; `none` where the sanitizer is missing.
+FUZZ_SECONDS ?= 20
+FUZZ_SANITIZER ?= address
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+# More memory than that for a few kilobytes of input is an error too.
+FUZZ_MEMORY_MIB ?= 1024
+
+.PHONY: help setup build demo test bench fuzz ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +57,18 @@ bench: build ## the benchmarks: Pelton and the timely reference side by side
 	    for engine in timely pelton; do \
 	        "$(BIN)/pelton-bench" $$workload --engine $$engine || exit 1; \
 	    done; \
+	done
+
+# Instrumentation is not stable yet; the variable has the stable compiler do it all the same.
+fuzz: setup ## fuzz every decoder of bytes from outside, FUZZ_SECONDS each
+	@cargo fuzz --version >/dev/null 2>&1 || \
+	    { echo "cargo-fuzz is missing; install it with:  cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "== $$target, $(FUZZ_SECONDS) s"; \
+	    mkdir -p "fuzz/corpus/$$target"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer $(FUZZ_SANITIZER) "$$target" \
+	        "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- -max_total_time=$(FUZZ_SECONDS) \
+	        -rss_limit_mb=$(FUZZ_MEMORY_MIB) -print_final_stats=1 || exit 1; \
 	done
 
 ci: ## everything that has to hold before a change is in

@@ -80,7 +80,7 @@ pub fn main<A: clap::Args>(job: impl Fn(&mut Job, &A) -> Result) -> ExitCode {
 }
 
 /// Adds the job's own arguments to a command.
-type OwnArgs<'a> = &'a dyn Fn(Command) -> Command;
+pub(crate) type OwnArgs<'a> = &'a dyn Fn(Command) -> Command;
 /// Builds the graph from the arguments.
 type Build<'a> = &'a dyn Fn(&ArgMatches) -> Result<Graph>;
 
@@ -122,7 +122,7 @@ fn command_for(line: &[OsString], own_args: OwnArgs<'_>) -> Command {
 }
 
 /// The command line; `run` is also what is done without a command.
-fn command(own_args: OwnArgs<'_>) -> Command {
+pub(crate) fn command(own_args: OwnArgs<'_>) -> Command {
     let own = own_args(Command::new("own"));
     let about = own.get_about().cloned();
     let pelton = concat!("(Pelton ", env!("CARGO_PKG_VERSION"), ")");

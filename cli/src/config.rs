@@ -51,6 +51,11 @@ impl ConfigFile {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::configuration(format!("cannot read the configuration file {}: {error}", path.display()))
         })?;
+        Self::parse(path, &text)
+    }
+
+    /// The file `path`, which holds `text`.
+    pub fn parse(path: PathBuf, text: &str) -> Result<Self> {
         let mut settings: Table = text.parse().map_err(|error: toml::de::Error| wrong(&path, &error))?;
         let mut section = |name: &str| match settings.remove(name) {
             None => Ok(Table::new()),

@@ -20,6 +20,9 @@ mod console;
 mod error;
 mod explain;
 mod file_settings;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod nearest;
 mod options;

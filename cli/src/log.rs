@@ -7,8 +7,8 @@
 mod create;
 mod describe;
 mod get;
-mod key_field;
-mod position;
+pub(crate) mod key_field;
+pub(crate) mod position;
 mod put;
 mod read_flags;
 mod record_line;

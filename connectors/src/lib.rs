@@ -18,6 +18,9 @@ mod console;
 mod error;
 pub mod files;
 pub mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generator;
 mod names;
 mod position;

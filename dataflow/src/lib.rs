@@ -18,6 +18,9 @@ pub mod directories;
 pub mod env;
 pub mod error;
 pub mod failpoint;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 pub mod key;
 pub mod lower;

@@ -15,7 +15,7 @@ use crate::rows::RowBuffer;
 pub(crate) mod memory;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;
-mod run;
+pub(crate) mod run;
 
 /// A row: its key and value.
 pub(crate) type OwnedRow = (Vec<u8>, Vec<u8>);

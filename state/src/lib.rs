@@ -22,6 +22,9 @@ pub mod codec;
 pub mod error;
 pub mod files;
 pub mod fingerprint;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keyed;
 pub mod ordered;
 pub mod panes;

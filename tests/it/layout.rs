@@ -90,11 +90,12 @@ fn every_package_is_tested_with_assertions() {
 }
 
 #[test]
-fn failpoints_are_for_tests_alone() {
+fn failpoints_and_doors_for_fuzzing_are_for_tests_alone() {
     let mut wrong = Vec::new();
     for package in metadata()["packages"].as_array().unwrap() {
         for used in package["dependencies"].as_array().unwrap() {
-            let is_armed = used["features"].as_array().unwrap().iter().any(|feature| feature == "failpoints");
+            let of_tests = |feature: &Value| feature == "failpoints" || feature == "fuzzing";
+            let is_armed = used["features"].as_array().unwrap().iter().any(of_tests);
             let is_always = used["name"] == "fail" && used["optional"] == false;
             if (is_armed || is_always) && used["kind"] != "dev" {
                 wrong.push(format!("{} uses {} in every build", package["name"], used["name"]));

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod decoders;
+#[cfg(test)]
 mod facade;
 #[cfg(test)]
 mod latency;

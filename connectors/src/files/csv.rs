@@ -18,8 +18,8 @@ const MAX_FIELDS: usize = 16_384;
 /// The format of comma-separated values (RFC 4180).
 #[derive(Clone, Copy, Debug)]
 pub struct CsvRows {
-    pub(super) delimiter: u8,
-    pub(super) has_header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) has_header: bool,
 }
 
 impl Default for CsvRows {

@@ -32,7 +32,7 @@ const SUFFIX: &str = "jsonl";
 
 /// Where the files of one sink of one job lie.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     directory: PathBuf,
     family: String,
 }
@@ -91,7 +91,7 @@ fn numbers(parts: &str, first: char) -> Option<u64> {
 /// A prepared file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     v: u32,
     pub file: String,
     pub bytes: u64,

@@ -17,12 +17,12 @@ struct Envelope {
     transaction: pelton_streams::Committable,
 }
 
-pub(super) fn encode(transaction: pelton_streams::Committable) -> Vec<u8> {
+pub(crate) fn encode(transaction: pelton_streams::Committable) -> Vec<u8> {
     serde_json::to_vec(&Envelope { v: VERSION, transaction })
         .expect("a struct of numbers and strings is JSON")
 }
 
-pub(super) fn decode(committable: &Committable) -> Result<pelton_streams::Committable> {
+pub(crate) fn decode(committable: &Committable) -> Result<pelton_streams::Committable> {
     let wrong = |reason: String| Error::Committable {
         epoch: committable.epoch.0,
         worker: committable.worker,

@@ -7,7 +7,7 @@
 
 mod address;
 mod commit;
-mod committable;
+pub(crate) mod committable;
 mod keys;
 mod reader;
 mod sink;

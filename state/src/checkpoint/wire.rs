@@ -80,16 +80,21 @@ pub fn decode(file: &str, bytes: &[u8]) -> Result<Entry, StateError> {
 fn encode<T: Serialize>(kind: u8, value: &T) -> Result<Bytes, StateError> {
     let payload = codec::encode(value)
         .map_err(|error| StateError::Unencodable { what: "a manifest", problem: error.to_string() })?;
+    Ok(enveloped(kind, &payload))
+}
+
+/// `payload` behind a header that fits it.
+pub(crate) fn enveloped(kind: u8, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     bytes.extend_from_slice(&[kind, 0, 0, 0, 0, 0]);
     bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(payload);
     let (header, payload) = bytes.split_at(HEADER_BYTES);
     let crc = checksum(header, payload);
     bytes[CRC_AT..LENGTH_AT].copy_from_slice(&crc.to_le_bytes());
-    Ok(bytes.into())
+    bytes.into()
 }
 
 fn payload_of<T: DeserializeOwned>(file: &str, payload: &[u8]) -> Result<T, StateError> {

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 
 /// Bytes of the file; each slot lies in a disk sector of its own.
 pub(crate) const END_BYTES: usize = SLOTS * SECTOR;
-const SECTOR: usize = 512;
-const SLOTS: usize = 4;
+pub(crate) const SECTOR: usize = 512;
+pub(crate) const SLOTS: usize = 4;
 const FIRST_ANCHOR: usize = 2;
-const SLOT_BYTES: usize = 88;
+pub(crate) const SLOT_BYTES: usize = 88;
 const MAGIC: [u8; 4] = *b"PEND";
 const CLEAN: u32 = 1;
 

@@ -6,7 +6,7 @@ use super::codec::{Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 use crate::types::ShardId;
 
-const MAGIC: [u8; 8] = *b"PELTMETA";
+pub(crate) const MAGIC: [u8; 8] = *b"PELTMETA";
 /// Absent shard ids and limits.
 const NONE_U32: u32 = u32::MAX;
 const NONE_U64: u64 = u64::MAX;

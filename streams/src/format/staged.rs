@@ -7,8 +7,8 @@ use super::ALIGN;
 use super::codec::{Decoder, Encoder, SEAL_HEAD, seal, sealed_len, unseal};
 use crate::error::{Error, Result};
 
-const HEAD_MAGIC: [u8; 8] = *b"PELTSTAG";
-const TRAILER_MAGIC: [u8; 8] = *b"PELTPREP";
+pub(crate) const HEAD_MAGIC: [u8; 8] = *b"PELTSTAG";
+pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"PELTPREP";
 /// Bytes of the trailer: the envelope around three numbers.
 pub(crate) const TRAILER_BYTES: usize = SEAL_HEAD + 24 + 4;
 

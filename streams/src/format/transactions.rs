@@ -7,7 +7,7 @@ use std::path::Path;
 use super::codec::{Decoder, Encoder, seal, unseal};
 use crate::error::{Error, Result};
 
-const MAGIC: [u8; 8] = *b"PELTTXNS";
+pub(crate) const MAGIC: [u8; 8] = *b"PELTTXNS";
 
 /// What is durably known of a stream's transactions, beside the staged files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,5 @@
+//! Fuzzes values of rows.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pelton_state::fuzzing::values(bytes));
