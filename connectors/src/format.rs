@@ -168,6 +168,8 @@ mod tests {
         assert_eq!(Bincode.decode(&bytes), Ok(7u32));
         let wrong: Result<u16, _> = Bincode.decode(&bytes);
         assert_eq!(wrong.unwrap_err(), "2 bytes are left over");
+        let wrong: Result<String, _> = Bincode.decode(&[0xff; 16]);
+        assert!(wrong.is_err(), "a length without its bytes");
 
         bytes.clear();
         Raw.encode(&b"ab".to_vec(), &mut bytes).unwrap();
