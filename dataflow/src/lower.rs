@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use timely::WorkerConfig;
 use timely::communication::Allocator;
@@ -48,7 +49,10 @@ use tree::{LeafWork, RunningSlot, Tree, Work, panic_message};
 /// for an immediate one and an idle stage spins.
 #[must_use]
 pub fn new_worker(allocator: Allocator) -> Worker {
-    Worker::new(WorkerConfig::default(), allocator, Some(timer_start()))
+    // A worker that looks again and again before it parks takes a sixth of its processor time at 50,000
+    // records a second, from threads that write state, and shortens no latency.
+    let config = WorkerConfig::default().idle_spin(Duration::ZERO);
+    Worker::new(config, allocator, Some(timer_start()))
 }
 
 /// Installs `graph` on `worker` as one dataflow. The caller steps the worker until
