@@ -13,6 +13,7 @@ mod job;
 mod keyed_stream;
 mod map;
 pub mod process;
+mod reached;
 mod sink;
 pub mod source;
 mod split;

@@ -18,6 +18,7 @@ use crate::dead_letter::{OnError, dead_letter};
 use crate::emit::{Emitter, Feed};
 use crate::job::SharedGraph;
 use crate::keyed_stream::KeyedStream;
+use crate::reached::Reached;
 use crate::stream::Stream;
 
 mod context;
@@ -183,7 +184,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         let on_error = policy.clone();
         let factory = move |cx: &OperatorContext<'_>| {
             let state = store(cx)?.keyed::<K, P::State>(cx.name, spec.clone())?;
-            let running = Running::new(process.clone(), state, on_error.get().copied(), cx);
+            let running = Running::new(process.clone(), state, on_error.get().copied(), cx)?;
             Ok::<_, OpError>(Box::new(running) as Box<dyn Operator>)
         };
         let graph = self.stream.graph.clone();
@@ -212,7 +213,7 @@ struct Running<P: KeyedProcess> {
     name: String,
     groups: KeyGroups,
     clock: Arc<dyn pelton_dataflow::clock::Clock>,
-    watermark: EventTime,
+    reached: Reached,
     feed: Feed<Keyed<P::Key, P::In>>,
     busy: Busy,
     at_hand: Option<KeyHash>,
@@ -229,16 +230,15 @@ impl<P: KeyedProcess> Running<P> {
         state: KeyedState<P::Key, P::State>,
         on_error: Option<OnError>,
         cx: &OperatorContext<'_>,
-    ) -> Self {
-        let restored = cx.restored.iter().map(|part| part.watermark).max();
-        Self {
+    ) -> OpResult<Self> {
+        Ok(Self {
             process,
             state,
             on_error,
             name: cx.name.to_owned(),
             groups: cx.groups,
             clock: cx.clock.clone(),
-            watermark: restored.unwrap_or(EventTime::MIN),
+            reached: Reached::restore(cx)?,
             feed: Feed::default(),
             busy: Busy::Records,
             at_hand: None,
@@ -246,7 +246,7 @@ impl<P: KeyedProcess> Running<P> {
             side: Emitter::new(1, cx.settings.batch_records),
             failed: Emitter::new(2, cx.settings.batch_records),
             slice_timers: cx.settings.batch_records,
-        }
+        })
     }
 
     fn go_on(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
@@ -294,7 +294,7 @@ impl<P: KeyedProcess> Running<P> {
                     self.call(hash, &key, at, |process, state, cx| process.on_timer(at, state, cx))
                 }
                 TimeDomain::Processing => {
-                    let time = self.watermark;
+                    let time = self.reached.of(hash);
                     self.call(hash, &key, time, |process, state, cx| {
                         process.on_processing_timer(at_ms, state, cx)
                     })
@@ -329,7 +329,7 @@ impl<P: KeyedProcess> Running<P> {
             hash,
             key,
             time,
-            watermark: self.watermark,
+            watermark: self.reached.of(hash),
             clock: self.clock.as_ref(),
             out: &mut self.out,
             side: &mut self.side,
@@ -371,7 +371,7 @@ impl<P: KeyedProcess> Operator for Running<P> {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.watermark = self.watermark.max(watermark);
+        self.reached.advance(watermark);
         self.feed.origin = Origin::default();
         self.busy = Busy::Timers(TimeDomain::Event, watermark.0);
         self.go_on(out)
@@ -389,7 +389,7 @@ impl<P: KeyedProcess> Operator for Running<P> {
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
         self.state.freeze(epoch)?;
-        Ok(Frozen::default())
+        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
     }
 
     fn place(&self) -> Place {

@@ -22,6 +22,7 @@ use crate::aggregate::{Aggregate, Count, Fold, Sum};
 use crate::emit::{Emitter, flow};
 use crate::keyed_stream::KeyedStream;
 use crate::process::store;
+use crate::reached::Reached;
 use crate::stream::Stream;
 
 mod tumbling;
@@ -191,7 +192,7 @@ struct Running<K: Key, A: Aggregate> {
     panes: Panes<K, Held<A>>,
     groups: KeyGroups,
     /// Windows that end up to here have fired, or are firing.
-    watermark: EventTime,
+    reached: Reached,
     at_hand: Option<KeyHash>,
     results: Emitter<WindowResult<K, A::Out>>,
     batch_records: usize,
@@ -204,11 +205,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
         panes: Panes<K, Held<A>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
-        let mut watermark = EventTime::MIN;
-        for part in cx.restored {
-            let own = i64::from_le_bytes(part.bytes.as_slice().try_into()?);
-            watermark = watermark.max(part.watermark).max(EventTime(own));
-        }
+        let reached = Reached::restore(cx)?;
         let batch_records = cx.settings.batch_records;
         let results = Emitter::new(0, batch_records);
         Ok(Self {
@@ -216,7 +213,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
             windows,
             panes,
             groups: cx.groups,
-            watermark,
+            reached,
             at_hand: None,
             results,
             batch_records,
@@ -236,20 +233,25 @@ impl<K: Key, A: Aggregate> Running<K, A> {
             }
             let ahead = &records.as_slice()[..records.len().min(TOGETHER)];
             let run = ahead.iter().take_while(|record| record.time >= start && record.time < end).count();
-            let is_late = end <= self.watermark;
-            if !is_late {
+            let is_late = end <= self.reached.told();
+            // Until event time has caught up with what was restored, groups differ in what is late.
+            let is_even = self.reached.is_even();
+            if !is_late && is_even {
                 let keys = ahead[..run].iter().map(|record| (record.value.hash, &record.value.key));
                 self.panes.seek(end, keys);
             }
             for (nth, record) in records.by_ref().take(run).enumerate() {
                 let Record { time, value: Keyed { hash, key, value } } = record;
                 self.at_hand = Some(hash);
-                if is_late {
+                if is_late || (!is_even && end <= self.reached.of(hash)) {
                     late.push(Record::new(time, value));
-                } else {
-                    let held = self.panes.at_sought(nth, end, hash, &key)?;
-                    self.aggregate.add(held.get_or_insert_default(), value);
+                    continue;
                 }
+                let held = match is_even {
+                    true => self.panes.at_sought(nth, end, hash, &key)?,
+                    false => self.panes.at(end, hash, &key)?,
+                };
+                self.aggregate.add(held.get_or_insert_default(), value);
             }
         }
         self.at_hand = None;
@@ -258,7 +260,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
 
     /// Emits windows that have ended; whether it had to stop.
     fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
-        while let Some(end) = self.panes.next_window().filter(|end| *end <= self.watermark) {
+        while let Some(end) = self.panes.next_window().filter(|end| *end <= self.reached.told()) {
             let start = self.windows.start_of(end);
             for (hash, key, held) in self.panes.drain(end, self.batch_records)? {
                 let Some(accumulator) = held else { continue };
@@ -285,7 +287,7 @@ impl<K: Key, A: Aggregate> Operator for Running<K, A> {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.watermark = self.watermark.max(watermark);
+        self.reached.advance(watermark);
         self.resume(out)
     }
 
@@ -298,7 +300,7 @@ impl<K: Key, A: Aggregate> Operator for Running<K, A> {
         self.panes.freeze(epoch)?;
         // A barrier between slices finds windows half fired: what is late for them stays late,
         // though the stage has not published this watermark yet.
-        Ok(Frozen { bytes: self.watermark.0.to_le_bytes().to_vec(), deferred: None })
+        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
     }
 
     fn place(&self) -> Place {

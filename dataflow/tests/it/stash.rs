@@ -28,6 +28,31 @@ fn stashed_records_are_not_late() {
     cluster.finish(1);
 }
 
+/// Why each key group has to take its own watermark along through a restart: what waits on one worker
+/// holds that worker back, and its epoch, which ends behind a checkpoint, does not hold the others.
+#[test]
+fn instances_freeze_at_different_watermarks() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let to_b = graph.exchange("to_b", numbers, Route::To(1));
+    graph.sink("out", to_b);
+    let mut cluster = Cluster::start(graph, Setup::of(2));
+
+    cluster.say("in", 1, "wm30");
+    cluster.say("in", 0, "wm10 barrier a@12 wm20");
+    cluster.settle_all();
+    cluster.say("in", 1, "barrier");
+    cluster.settle_all();
+    let out = cluster.node("out").0;
+    let acks = cluster.log.acks.lock().unwrap().clone();
+    let mut frozen: Vec<_> =
+        acks.iter().filter(|ack| ack.node == out).map(|ack| (ack.worker, ack.watermark.0)).collect();
+    frozen.sort_unstable();
+    assert_eq!(frozen, [(0, 20), (1, 10)]);
+    assert_eq!(cluster.log.take_lines_of("out/1"), ["reached 10ms", "froze 0", "got a@12", "reached 20ms"]);
+    cluster.finish(1);
+}
+
 #[test]
 fn records_of_three_open_epochs_keep_their_order() {
     let mut graph = Wiring::new();

@@ -5,6 +5,7 @@
 mod event_times;
 mod mistakes;
 mod process;
+mod restored;
 mod slices;
 mod update;
 mod window;

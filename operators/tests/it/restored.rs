@@ -1,0 +1,194 @@
+//! Operators that are restored from instances which had not come equally far: the left half of the key
+//! groups was at 20, the right half at 10.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_dataflow::clock::ManualClock;
+use pelton_dataflow::error::OpResult;
+use pelton_dataflow::graph::{Graph, Role};
+use pelton_dataflow::key::{KeyGroups, Keyed, hash_of};
+use pelton_dataflow::operator::{Operator, OperatorContext, Outputs, Resources, RestoredPart, Waker};
+use pelton_dataflow::record::{Batch, Data, Origin, Record};
+use pelton_dataflow::settings::Settings;
+use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_operators::testing::{Collect, Values};
+use pelton_operators::{
+    Context, Job, KeyedProcess, KeyedStream, NoSide, Stream, Tumbling, Watermarks, WindowResult,
+};
+use pelton_state::checkpoint::names::{Declared, NameTable};
+use pelton_state::checkpoint::store::CheckpointStore;
+use pelton_state::files::Backend;
+use pelton_state::{StateMut, StateStore, StoreOptions};
+
+/// A key of the left half of the groups, and one of the right half.
+fn keys() -> [u64; 2] {
+    let is_left = |key: &u64| KeyGroups::default().group(hash_of(key)).0 < 64;
+    [(0..).find(is_left).unwrap(), (0..).find(|key| !is_left(key)).unwrap()]
+}
+
+/// One operator on records that are their own keys, restored on a single worker.
+struct Lone {
+    operator: Box<dyn Operator>,
+    _dir: tempfile::TempDir,
+}
+
+impl Lone {
+    fn restored(build: impl FnOnce(&KeyedStream<u64, u64>)) -> Self {
+        let part = |groups, watermark| {
+            // A part as an operator has left it that all of its groups had come as far.
+            let bytes = i64::to_le_bytes(watermark).to_vec();
+            RestoredPart { groups, watermark: EventTime(watermark), bytes }
+        };
+        Self::from_parts(&[part(0..64, 20), part(64..128, 10)], build)
+    }
+
+    fn from_parts(restored: &[RestoredPart], build: impl FnOnce(&KeyedStream<u64, u64>)) -> Self {
+        let mut job = Job::new();
+        build(&job.source("in", Values::of([0u64])).watermarks(Watermarks::none()).key_by(|key| *key));
+        let graph = job.finish().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut resources = Resources::default();
+        resources.insert(store(&graph, dir.path()));
+        let node = graph.nodes().iter().find(|node| !node.states.is_empty()).unwrap();
+        let Role::Operator(factory) = &node.role else { panic!("{} is no operator", node.name) };
+        let cx = OperatorContext {
+            name: &node.name,
+            worker: 0,
+            workers: 1,
+            groups: KeyGroups::default(),
+            job: "test",
+            generation: 1,
+            clock: Arc::new(ManualClock::at_ms(0)),
+            settings: &Settings::default(),
+            resources: &resources,
+            restored,
+            waker: Waker::noop(),
+        };
+        Self { operator: factory.build(&cx).unwrap(), _dir: dir }
+    }
+
+    /// A record of each key, at `at_ms`.
+    fn records(&mut self, at_ms: i64) -> Outputs {
+        let mut out = Outputs::new(3, usize::MAX);
+        let keyed = |key| Keyed { hash: hash_of(&key), key, value: key };
+        let records = keys().map(|key| Record::new(EventTime(at_ms), keyed(key)));
+        let _flow =
+            self.operator.on_batch(0, Batch::new(records.to_vec(), Origin::default()), &mut out).unwrap();
+        out
+    }
+
+    fn watermark(&mut self, at_ms: i64) -> Outputs {
+        let mut out = Outputs::new(3, usize::MAX);
+        let _flow = self.operator.on_watermark(EventTime(at_ms), &mut out).unwrap();
+        out
+    }
+}
+
+fn store(graph: &Graph, dir: &std::path::Path) -> StateStore {
+    let mut names = NameTable::default();
+    let nodes = graph.nodes().iter();
+    let states = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
+    names
+        .declare(states.map(|(operator, state)| Declared {
+            operator,
+            state: state.name,
+            kind: state.kind,
+            type_name: &state.type_name,
+            fingerprint: &state.fingerprint,
+            version: state.version,
+        }))
+        .unwrap();
+    StateStore::open(StoreOptions {
+        backend: Backend::Memory,
+        dir: dir.join("state"),
+        worker: 0,
+        workers: 1,
+        groups: KeyGroups::default(),
+        generation: 1,
+        memory_bytes: 1 << 20,
+        checkpoints: CheckpointStore::open(&dir.join("checkpoints").display().to_string()).unwrap(),
+        restored: Vec::new(),
+        ids: names,
+        on_ack: Box::new(|_| ()),
+    })
+    .unwrap()
+}
+
+fn values<T: Data>(out: &mut Outputs, port: usize) -> Vec<T> {
+    let batches = std::iter::from_fn(|| out.take(port));
+    batches.flat_map(|batch| batch.into_records::<T>().0).map(|record| record.value).collect()
+}
+
+fn windows(keyed: &KeyedStream<u64, u64>) {
+    let windows = keyed.window("tens", Tumbling::of(Duration::from_millis(10))).count();
+    windows.out.sink("out", Collect::new().0);
+    windows.late.sink("late", Collect::new().0);
+}
+
+#[test]
+fn on_time_before_the_crash_is_on_time_after_it() {
+    let [left, right] = keys();
+    let mut windows = Lone::restored(windows);
+    let mut out = windows.records(12);
+    assert_eq!(values::<u64>(&mut out, 1), [left], "it is late for the half that was at 20 alone");
+    let fired = |out: &mut Outputs| {
+        let results = values::<WindowResult<u64, u64>>(out, 0);
+        results.into_iter().map(|window| (window.key, window.end.0, window.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(fired(&mut windows.watermark(11)), [], "the window of the right half has not ended");
+    let mut out = windows.records(19);
+    assert_eq!(values::<u64>(&mut out, 1), [left]);
+    assert_eq!(fired(&mut windows.watermark(20)), [(right, 20, 2)]);
+    let mut out = windows.records(19);
+    let mut late = values::<u64>(&mut out, 1);
+    late.sort_unstable();
+    assert_eq!(late, {
+        let mut both = [left, right];
+        both.sort_unstable();
+        both
+    });
+}
+
+/// It restarts once more before event time has come to where the left half was.
+#[test]
+fn what_was_late_is_late_after_a_second_crash_too() {
+    let [left, right] = keys();
+    let mut first = Lone::restored(windows);
+    first.watermark(13);
+    let bytes = first.operator.freeze(Epoch(1)).unwrap().bytes;
+    let part = RestoredPart { groups: 0..128, watermark: EventTime(20), bytes };
+    let mut second = Lone::from_parts(&[part], windows);
+    let mut out = second.records(15);
+    assert_eq!(values::<u64>(&mut out, 1), [left], "key {right} was at 13");
+}
+
+/// Emits the watermark of each record, and whether it is late.
+struct Looks;
+
+impl KeyedProcess for Looks {
+    type Key = u64;
+    type In = u64;
+    type Out = (u64, i64, bool);
+    type Side = NoSide;
+    type State = u64;
+
+    fn on_record(&self, key: u64, _: &mut StateMut<'_, u64>, cx: &mut Context<'_, Self>) -> OpResult {
+        let (watermark, is_late) = (cx.watermark().0, cx.is_late());
+        cx.emit((key, watermark, is_late));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_process_sees_the_watermark_of_its_key() {
+    let [left, right] = keys();
+    let seen = |looks: &mut Lone| values::<(u64, i64, bool)>(&mut looks.records(15), 0);
+    let out: fn(&KeyedStream<u64, u64>) -> Stream<_> = |keyed| keyed.process("looks", Looks).out;
+    let mut looks = Lone::restored(|keyed| out(keyed).sink("out", Collect::new().0));
+    assert_eq!(seen(&mut looks), [(left, 20, true), (right, 10, false)]);
+    looks.watermark(17);
+    assert_eq!(seen(&mut looks), [(left, 20, true), (right, 17, true)]);
+    looks.watermark(30);
+    assert_eq!(seen(&mut looks), [(left, 30, true), (right, 30, true)]);
+}
