@@ -3,10 +3,11 @@
 
 use pelton_connectors::{Collect, Files, LogAddress, ShardLog};
 use pelton_dataflow::sink::Sink;
+use pelton_streams::Options;
 
-use crate::files_out::lines_in;
+use crate::files_out::{lines_in, tree};
 use crate::log_out::records_of;
-use crate::support::check_script;
+use crate::support::{Run, check_script};
 
 /// Scripts, each with what is visible after it.
 type Scripts = &'static [(&'static str, &'static str)];
@@ -53,6 +54,21 @@ fn unlisted_transactions_are_aborted_at_open() {
         ("w0:a prepare manifest w1:b prepare crash", "a"),
         ("w0:a prepare crash w0:b prepare manifest crash", "b"),
     ]);
+    // Nothing is left of them that could still be committed.
+    let dir = tempfile::tempdir().unwrap();
+    let play = |sink: &dyn Sink<Item = String>| {
+        let mut run = Run::start(sink, 2);
+        "w0:a prepare manifest w1:b prepare w0:c prepare crash"
+            .split(' ')
+            .for_each(|step| run.step(step).unwrap());
+    };
+    play(&Files::jsonl(dir.path().join("files")));
+    let left = tree(&dir.path().join("files"));
+    assert_eq!(left.len(), 1, "what is listed, and nothing that waits: {left:?}");
+    let address = LogAddress::new(dir.path().join("log"), "out");
+    play(&ShardLog::json_sink(&address).create_if_missing(3));
+    let log = pelton_streams::ShardLog::open(dir.path().join("log"), &Options::default()).unwrap();
+    assert_eq!(log.open_transactions("out").unwrap(), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pelton_dataflow::sink::{Guarantee, Sink, SinkContext, WriterContext};
 use crate::support::{Run, messages};
 
 /// The files in `dir` and below, as paths relative to it.
-fn tree(dir: &Path) -> Vec<String> {
+pub fn tree(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];
     while let Some(next) = open.pop() {

@@ -272,6 +272,9 @@ mod tests {
         assert_ne!(hash_of(&("a", "bc")), hash_of(&("ab", "c")));
         assert_ne!(hash_of(&vec![vec![1u8], vec![]]), hash_of(&vec![vec![], vec![1u8]]));
         assert_ne!(hash_of(&"\0"), hash_of(&""));
+        // Where one ends and the other begins shows also if both fill words, and what fills one up.
+        assert_ne!(hash_of(&("12345678", "")), hash_of(&("", "12345678")));
+        assert_ne!(hash_of(&"a\0"), hash_of(&"a"));
     }
 
     #[test]

@@ -48,8 +48,11 @@ fn a_fired_window_does_not_fire_again_after_restore() {
     let mut script = Harness::new(tens);
     script.record(3, (1, 5)).watermark(10).barrier();
     assert_eq!(script.output(), ["sum@9 (1, 0, 10, 5)"]);
-    script.crash().watermark(11).end();
+    script.crash().watermark(11);
     assert_eq!(script.output(), [""; 0]);
+    // Nor does it begin anew with a record that comes before any watermark has.
+    script.crash().record(4, (1, 6)).watermark(11).end();
+    assert_eq!(script.output(), ["late@4 (1, 6)"]);
 }
 
 #[test]

@@ -317,12 +317,15 @@ fn an_operator_that_fails_is_started_again() {
 #[test]
 fn panic_in_one_worker_ends_all() {
     let (home, table) = (Home::new(), Table::new());
-    let bomb = Bomb { at: 1_500, panics: true, armed: Arc::new(AtomicBool::new(true)) };
+    let armed = Arc::new(AtomicBool::new(true));
+    let bomb = Bomb { at: 1_500, panics: true, armed: armed.clone() };
     let numbers = Numbers { splits: splits(8, 1_000_000), gate: Gate::open() };
     let settings = JobSettings { restart: RestartStrategy::None, ..home.settings(4) };
     let error = home.start(graph(numbers, vec![Arc::new(bomb)], &table), settings).wait().unwrap_err();
     let message = error.to_string();
     assert!(message.contains("the job failed: operator `map-1` panicked on worker"), "{message}");
+    // Each worker holds it for its operator: all of them have left, and their operators are gone.
+    assert_eq!(Arc::strong_count(&armed), 1, "a worker is still at work");
 }
 
 #[test]
