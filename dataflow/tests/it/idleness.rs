@@ -1,5 +1,12 @@
 //! Sources without active splits: whom they follow, and whom they do not hold up.
 
+use std::collections::BTreeMap;
+
+use pelton_dataflow::source::SourceTime;
+use pelton_dataflow::time::EventTime;
+use pelton_dataflow::watermarks::WatermarkBoard;
+use proptest::prelude::*;
+
 use crate::harness::{Cluster, Does, Route, Setup, Wiring};
 
 /// Time passes for sources that wait, and they say what they have to.
@@ -100,4 +107,42 @@ fn an_idle_source_does_not_follow_another_to_the_end() {
     assert_eq!((0..2).map(|w| cluster.log.watermark_of("join", w)).collect::<Vec<_>>(), [20, 20]);
     cluster.say("right", 0, "a@30");
     assert_eq!(cluster.finish(0).sunk_at("out"), 1);
+}
+
+/// What a source on a worker says: none of the workers, or one, is at the end.
+fn says() -> impl Strategy<Value = Vec<(usize, usize, Option<i64>)>> {
+    let time = prop_oneof![6 => (0i64..50).prop_map(Some), 1 => Just(Some(i64::MAX)), 3 => Just(None)];
+    prop::collection::vec((0usize..4, 0usize..2, time), 1..60)
+}
+
+proptest! {
+    /// Sources 0 and 1 meet, and so do 2 and 3 further down.
+    #[test]
+    fn idle_sources_agree_with_the_model(says in says()) {
+        let mut graph = Wiring::quiet();
+        let sources: Vec<_> = (0..4).map(|n| graph.source(&format!("in{n}"))).collect();
+        let upper = graph.union("upper", &sources[..2]);
+        let mapped = graph.map("map", sources[2]);
+        let lower = graph.union("lower", &[mapped, sources[3]]);
+        graph.sink("upper_out", upper);
+        graph.sink("lower_out", lower);
+        let board = WatermarkBoard::new(&graph.finish(), 2);
+        // Whoever has not spoken yet is active and knows nothing.
+        let everyone = (0..4).flat_map(|source| (0..2).map(move |worker| ((source, worker), Some(i64::MIN))));
+        let mut said: BTreeMap<(usize, usize), Option<i64>> = everyone.collect();
+        for (source, worker, time) in says {
+            said.insert((source, worker), time);
+            let spoken = time.map_or(SourceTime::Idle, |at| SourceTime::Active(EventTime(at)));
+            let found = board.say(sources[source].node, worker, spoken);
+            // The other instances of the same source that are active and not at the end; if there are none,
+            // those of the sources that it meets.
+            let active = |scope: &[usize]| {
+                let of = said.iter().filter(|((other, _), _)| scope.contains(other));
+                of.filter_map(|(_, at)| at.filter(|at| *at < i64::MAX)).min()
+            };
+            let meets: &[usize] = if source < 2 { &[0, 1] } else { &[2, 3] };
+            let expected = time.or_else(|| active(&[source])).or_else(|| active(meets));
+            prop_assert_eq!(found, expected.map(EventTime), "source {} on worker {}", source, worker);
+        }
+    }
 }

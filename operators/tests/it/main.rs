@@ -7,5 +7,7 @@ mod mistakes;
 mod process;
 mod restored;
 mod slices;
+mod splits;
+mod timers;
 mod update;
 mod window;
