@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod errors;
 mod lifecycle;
+mod model;
 mod processes;
 mod retention;
 mod support;
