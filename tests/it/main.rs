@@ -7,6 +7,8 @@ mod decoders;
 #[cfg(test)]
 mod facade;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod latency;
 #[cfg(test)]
 mod layout;

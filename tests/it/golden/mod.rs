@@ -1,0 +1,48 @@
+//! Golden replay: every operator, source and sink of the public API as a small job on the real
+//! runtime, whole, and stopped, ended and restarted at random moments, on 1, 3 and 2 workers, with both
+//! backends. What comes of it is what a plain loop over the same events makes, always.
+//!
+//! In reading order: `input` is what the jobs read, `gate` lets it through, `drive` runs the lives of
+//! a job; then the cases, a file for each kind, and `graphs`, which are random; `public_api` fails if something that is public is in none
+//! of them. The seed is printed; `PELTON_SEED` sets it, `PELTON_ROUNDS` repeats each test with
+//! seeds that follow. The example has its own: `examples/tests/it/exactly_once.rs`.
+
+mod drive;
+mod gate;
+mod graphs;
+mod input;
+mod keyed;
+mod process;
+mod public_api;
+mod random;
+mod sinks;
+mod sources;
+mod stateless;
+mod windows;
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),*;)*) => {
+        /// All cases, with their names.
+        const CASES: &[(&str, drive::Case)] = &[$($((stringify!($case), $module::$case)),*),*];
+
+        mod replay {
+            $($(
+                #[test]
+                #[allow(non_snake_case, reason = "a test is named as its case")]
+                fn $case() {
+                    super::drive::replay(&super::$module::$case);
+                }
+            )*)*
+        }
+    };
+}
+
+cases! {
+    stateless: CHAIN, BRANCHES, UNKEYED_PROCESS;
+    keyed: RUNNING_VALUES;
+    process: STATE_AND_TABLES, EVENT_TIMERS, SESSIONS, PROCESSING_TIMERS, FAILING_RECORDS;
+    windows: AGGREGATES, CHAINED, LATE;
+    sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
+    sinks: FILES, LOGS, FUNCTIONS;
+    graphs: RANDOM;
+}
