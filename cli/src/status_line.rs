@@ -111,6 +111,7 @@ mod tests {
             generation: 1,
             restarts: 0,
             operators: vec![operator("payments", true, 5_000_000), operator("alerts", false, 1_234)],
+            channels: Vec::new(),
             checkpoints_completed: 0,
             checkpoints_abandoned: 0,
             last_checkpoint: None,

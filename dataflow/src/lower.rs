@@ -25,6 +25,7 @@ use crate::graph::{Graph, Node, NodeId, Role};
 use crate::operator::{OperatorContext, RestoredPart, Waker};
 use crate::source::SourceOperator;
 use crate::stats::OperatorStats;
+use crate::stats::channels::ChannelStats;
 use crate::time::{EventTime, Moment};
 
 mod credit;
@@ -97,8 +98,8 @@ impl Lowering<'_, '_> {
         let mut outgoing = Vec::new();
         for leaf in plan.leaves() {
             let (output, stream) = builder.new_output::<Parcel>();
-            let limit = self.env.settings.channel_batches;
-            let (line, back) = credit::allocate(self.scope.worker(), address.clone(), limit);
+            let stats = self.channel_stats(leaf);
+            let (line, back) = credit::allocate(self.scope.worker(), address.clone(), stats);
             self.channels.insert((leaf.to, leaf.port), (stream, back));
             outgoing.push((output, line));
         }
@@ -137,6 +138,14 @@ impl Lowering<'_, '_> {
             }
         });
         Ok(())
+    }
+
+    fn channel_stats(&self, leaf: &Leaf) -> Arc<ChannelStats> {
+        let WorkerEnv { worker, workers, settings, .. } = &*self.env;
+        let Leaf { from, to, port } = *leaf;
+        let stats = Arc::new(ChannelStats::new(from, to, port, *worker, *workers, settings.channel_batches));
+        self.env.stats.register_channel(stats.clone());
+        stats
     }
 
     fn operators(&self, plan: &StagePlan, waker: &Waker) -> Result<Operators, Failure> {

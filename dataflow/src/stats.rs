@@ -1,4 +1,5 @@
-//! Counters of operators and channels: written by one worker each, read by anyone.
+//! Counters of operators, written by one worker each and read by anyone. Those of channels are in
+//! [`channels`].
 //!
 //! Plain atomics with relaxed order: a reader wants figures, not an instant. The runtime turns
 //! them into metrics and the status line.
@@ -12,6 +13,10 @@ use crate::clock::Clock;
 use crate::graph::NodeId;
 use crate::record::Origin;
 use crate::time::EventTime;
+
+pub mod channels;
+
+use channels::ChannelStats;
 
 /// The counters of one operator on one worker.
 #[derive(Debug)]
@@ -155,19 +160,33 @@ impl OperatorStats {
     }
 }
 
-/// The counters of all operators of a generation, of all workers in this process.
+/// The counters of all operators and channels of a generation, of all workers in this process.
 #[derive(Debug, Default)]
-pub struct StatsRegistry(Mutex<Vec<Arc<OperatorStats>>>);
+pub struct StatsRegistry {
+    operators: Mutex<Vec<Arc<OperatorStats>>>,
+    channels: Mutex<Vec<Arc<ChannelStats>>>,
+}
 
 impl StatsRegistry {
     /// Adds the counters of one operator.
     pub fn register(&self, stats: Arc<OperatorStats>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(stats);
+        self.operators.lock().unwrap_or_else(PoisonError::into_inner).push(stats);
     }
 
-    /// All counters there are.
+    /// Adds the counters of the sending end of one channel.
+    pub fn register_channel(&self, stats: Arc<ChannelStats>) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).push(stats);
+    }
+
+    /// All counters of operators there are.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<OperatorStats>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.operators.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All counters of channels there are.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<ChannelStats>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

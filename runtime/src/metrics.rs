@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::coordinator::CheckpointTaken;
 use crate::error::JobError;
-use crate::status::{JobStatus, LatencySummary, OperatorStatus};
+use crate::status::{ChannelStatus, JobStatus, LatencySummary, OperatorStatus};
 
 /// Where a job's figures go.
 pub struct Metrics {
@@ -87,6 +87,9 @@ impl Metrics {
             for operator in &status.operators {
                 publish_operator(&job, operator, totals.get(&operator.name).copied(), now_ms);
             }
+            for channel in &status.channels {
+                publish_channel(&job, channel);
+            }
         });
     }
 
@@ -150,6 +153,27 @@ fn publish_operator(job: &str, operator: &OperatorStatus, totals: Option<(u64, u
     }
 }
 
+/// What one worker sends to another is a series of its own: the one that waits is then seen with the one
+/// that it waits for.
+fn publish_channel(job: &str, channel: &ChannelStatus) {
+    for edge in &channel.edges {
+        let labels = [
+            ("job", job.to_owned()),
+            ("from", channel.from.clone()),
+            ("output", channel.output.to_owned()),
+            ("to", channel.to.clone()),
+            ("input", channel.input.to_string()),
+            ("sender", edge.sender.to_string()),
+            ("receiver", edge.receiver.to_string()),
+        ];
+        gauge!("pelton_channel_batches", &labels).set(edge.batches as f64);
+        gauge!("pelton_channel_in_flight_batches", &labels).set(edge.in_flight as f64);
+        gauge!("pelton_channel_credits", &labels).set(edge.credits as f64);
+        gauge!("pelton_channel_waits", &labels).set(edge.waits as f64);
+        gauge!("pelton_channel_wait_seconds", &labels).set(edge.waited_ns as f64 / 1e9);
+    }
+}
+
 impl Endpoint {
     fn open(address: SocketAddr) -> Result<Self, JobError> {
         let failed = |problem: String| JobError::Metrics { address, problem };
@@ -205,6 +229,21 @@ mod tests {
         let message = Metrics::start("job", Some(address)).err().unwrap().to_string();
         assert!(message.contains(&format!("cannot serve metrics at {address}")), "{message}");
         assert!(message.contains("a free port"), "{message}");
+    }
+
+    /// `docs/metrics.md` has a row for each figure, and none for what does not exist.
+    #[test]
+    fn every_figure_is_documented() {
+        let source = include_str!("metrics.rs");
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let document = include_str!("../../docs/metrics.md");
+        let names = |text: &str, quote: char| -> std::collections::BTreeSet<String> {
+            let start = format!("{quote}pelton_");
+            text.split(&start).skip(1).map(|rest| rest.split(quote).next().unwrap().to_owned()).collect()
+        };
+        let published = names(source, '"');
+        assert!(published.len() > 20, "{published:?}");
+        assert_eq!(names(document, '`'), published);
     }
 
     #[test]

@@ -15,6 +15,10 @@ use serde::Serialize;
 
 use crate::coordinator::CheckpointTaken;
 
+mod channels;
+
+pub use channels::{ChannelStatus, EdgeStatus};
+
 /// The shortest time that a rate is taken over, in nanoseconds: shorter ones jump about.
 const RATE_WINDOW_NS: u64 = 500_000_000;
 
@@ -47,6 +51,8 @@ pub struct JobStatus {
     pub restarts: u32,
     /// The operators, in the order of the graph. Their counts are of this generation.
     pub operators: Vec<OperatorStatus>,
+    /// The channels between them, with what is in flight and who waits for whom.
+    pub channels: Vec<ChannelStatus>,
     /// Checkpoints completed since the job was started here.
     pub checkpoints_completed: u64,
     /// Checkpoints abandoned since then.
@@ -253,6 +259,7 @@ impl StatusBoard {
             generation: noted.generation,
             restarts: noted.restarts,
             operators,
+            channels: channels::channels(&self.graph, &noted.stats, monotonic_ns()),
             checkpoints_completed: noted.checkpoints_completed,
             checkpoints_abandoned: noted.checkpoints_abandoned,
             last_checkpoint: noted.last_checkpoint.clone(),

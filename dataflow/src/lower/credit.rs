@@ -6,11 +6,15 @@
 //! that an earlier epoch needs.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use timely::Bincode;
 use timely::communication::{Pull, Push};
 use timely::worker::Worker;
+
+use crate::clock::monotonic_ns;
+use crate::stats::channels::ChannelStats;
 
 /// Credits that `from` returns.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -23,6 +27,7 @@ pub struct Credits {
 pub struct CreditLine {
     available: Vec<usize>,
     returns: Box<dyn Pull<Bincode<Credits>>>,
+    stats: Arc<ChannelStats>,
 }
 
 /// The receiving side: gives credits back.
@@ -35,12 +40,17 @@ pub struct CreditReturn {
 }
 
 /// The two sides of the credits of a channel whose sending operator on this worker is at
-/// `address`, with `limit` batches in flight to each receiver. Must be called on all workers in
-/// the same order.
-pub fn allocate(worker: &Worker, address: Rc<[usize]>, limit: usize) -> (CreditLine, CreditReturn) {
+/// `address`, with as many batches in flight to each receiver as `stats` says, which gets the
+/// counts. Must be called on all workers in the same order.
+pub fn allocate(
+    worker: &Worker,
+    address: Rc<[usize]>,
+    stats: Arc<ChannelStats>,
+) -> (CreditLine, CreditReturn) {
+    let limit = stats.limit;
     let identifier = worker.new_identifier();
     let (senders, returns) = worker.allocate::<Bincode<Credits>>(identifier, address);
-    let line = CreditLine { available: vec![limit; worker.peers()], returns };
+    let line = CreditLine { available: vec![limit; worker.peers()], returns, stats };
     let back = CreditReturn {
         owed: vec![0; worker.peers()],
         from: worker.index(),
@@ -54,19 +64,22 @@ impl CreditLine {
     /// Takes in what has come back.
     pub fn collect(&mut self) {
         while let Some(credits) = self.returns.recv() {
-            self.available[credits.payload.from] += credits.payload.count;
+            let Credits { from, count } = credits.payload;
+            self.available[from] += count;
+            self.stats.edges()[from].came_back(count, monotonic_ns);
         }
     }
 
-    /// Whether a batch may be sent to `receiver`.
-    pub fn has_credit(&self, receiver: usize) -> bool {
-        self.available[receiver] > 0
-    }
-
-    /// Spends a credit for `receiver`.
-    pub fn spend(&mut self, receiver: usize) {
-        debug_assert!(self.available[receiver] > 0, "a batch was sent to worker {receiver} without credit");
+    /// Spends a credit for a batch to `receiver`; `false` if there is none, and the batch waits.
+    pub fn try_spend(&mut self, receiver: usize) -> bool {
+        let edge = &self.stats.edges()[receiver];
+        if self.available[receiver] == 0 {
+            edge.waits(monotonic_ns);
+            return false;
+        }
         self.available[receiver] -= 1;
+        edge.sent();
+        true
     }
 }
 

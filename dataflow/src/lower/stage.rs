@@ -63,10 +63,9 @@ impl Wires {
 impl Wire for Wires {
     fn try_send(&mut self, leaf: usize, to: usize, batch: Batch) -> Result<(), Batch> {
         let channel = &mut self.channels[leaf];
-        if !channel.credits.has_credit(to) {
+        if !channel.credits.try_spend(to) {
             return Err(batch);
         }
-        channel.credits.spend(to);
         let mut parcel = Parcel { from: self.worker, to, batch: Some(batch) };
         channel.output.activate().give(&channel.capability, &mut parcel);
         Ok(())

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pelton_dataflow::graph::PortRef;
+
 use crate::harness::script::Line;
 use crate::harness::{Cluster, Does, Rng, Route, Setup, Wiring};
 
@@ -41,6 +43,27 @@ fn batches_in_flight_never_exceed_the_credits() {
         assert_eq!(script.given(), 306);
         cluster.finish(0);
     }
+}
+
+#[test]
+fn who_waits_for_whom_is_counted_edge_by_edge() {
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let sent = graph.exchange("to_one", numbers, Route::To(1));
+    graph.sink("out", sent);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
+    cluster.script("in", 0).flood(10, 1, &[0], 1);
+    // Worker 1 does not come to step: four are in flight, and the fifth waits.
+    cluster.settle(&[0]);
+    let edge = cluster.edge("to_one", 0, 1);
+    assert_eq!((edge.batches, edge.in_flight, edge.waits, edge.is_waiting), (4, 4, 1, true));
+    assert_eq!(cluster.edge("to_one", 0, 0).batches, 0, "nothing is for worker 0");
+    cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 10);
+    cluster.settle_all();
+    let after = cluster.edge("to_one", 0, 1);
+    assert_eq!((after.batches, after.in_flight, after.is_waiting), (10, 0, false));
+    assert!(after.waited_ns > 0 && after.waits <= 6, "{after:?}");
+    cluster.finish(0);
 }
 
 #[test]
@@ -148,6 +171,93 @@ fn a_record_does_not_wait_for_the_credit_of_another_worker() {
     assert!(script.given() < 50, "worker 0 is held up");
     assert_eq!(cluster.log.take_lines_of("out/1"), ["got lone@1"]);
     cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 107);
+    cluster.finish(0);
+}
+
+/// The two ways through a diamond meet again in a union, before a sink that takes nothing.
+#[test]
+fn a_diamond_before_a_shut_gate_holds_what_its_credits_allow() {
+    for workers in [1, 2] {
+        let gate = Arc::new(AtomicBool::new(false));
+        let mut graph = Wiring::quiet();
+        let numbers = graph.source("in");
+        let even = graph.op("split", &[numbers], Does::Split);
+        let odd = PortRef { port: 1, ..even };
+        let short = graph.exchange("short", even, Route::ByKey);
+        let long = graph.exchange("long", odd, Route::RoundRobin);
+        let long = graph.map("map", long);
+        let long = graph.exchange("longer", long, Route::ByKey);
+        let together = graph.union("union", &[short, long]);
+        let gated = graph.op("gate", &[together], Does::Gate(gate.clone()));
+        graph.sink("out", gated);
+        let mut cluster = Cluster::start(graph, Setup::of(workers).batches(1, 3).in_single_steps());
+        for worker in 0..workers {
+            cluster.script("in", worker).flood(400, 1, &[0, 1, 2, 3], 1);
+        }
+        cluster.settle_all();
+        // Three exchanges with an edge for each pair, and a union of two inputs that stay on their worker;
+        // for each of those one batch in hand at either end, and the gate's.
+        let bound = (3 * workers * workers + 2 * workers) * 3 + (3 + 2) * workers * 2 + workers;
+        let live = cluster.log.most_live.load(Ordering::SeqCst);
+        assert!(live <= bound, "{live} records in a graph that holds {bound}");
+        // A barrier waits at the shut gate, and holds nobody up once it opens.
+        cluster.open(1);
+        cluster.settle_all();
+        assert!(!cluster.is_complete(0));
+        gate.store(true, Ordering::SeqCst);
+        cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 400 * workers as u64);
+        cluster.until("the checkpoint", |cluster| cluster.is_complete(0));
+        assert!(cluster.log.most_live.load(Ordering::SeqCst) <= bound);
+        cluster.finish(1);
+    }
+}
+
+#[test]
+fn a_pipeline_that_stalls_does_not_stop_another_on_the_same_workers() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let mut graph = Wiring::quiet();
+    let (stalled, going) = (graph.source("stalled"), graph.source("going"));
+    let stalled = graph.exchange("stalled_by", stalled, Route::ByKey);
+    let gated = graph.op("gate", &[stalled], Does::Gate(gate.clone()));
+    graph.sink("stalled_out", gated);
+    let going = graph.exchange("going_by", going, Route::ByKey);
+    graph.sink("going_out", going);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 2).in_single_steps());
+    for worker in 0..2 {
+        cluster.script("stalled", worker).flood(100, 1, &[0, 1], 1);
+        cluster.script("going", worker).flood(500, 1, &[0, 1], 1);
+    }
+    cluster.until("all of the one that goes", |cluster| cluster.log.sunk_at("going_out") == 1_000);
+    assert_eq!(cluster.log.sunk_at("stalled_out"), 0);
+    gate.store(true, Ordering::SeqCst);
+    cluster.until("all of the other", |cluster| cluster.log.sunk_at("stalled_out") == 200);
+    cluster.finish(0);
+}
+
+#[test]
+fn one_of_fifty_consumers_that_takes_nothing_bounds_memory() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let mut graph = Wiring::quiet();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    for n in 0..50 {
+        let mapped = graph.map(&format!("map{n}"), keyed);
+        let spread = graph.exchange(&format!("by{n}"), mapped, Route::RoundRobin);
+        let last = if n == 49 { graph.op("gate", &[spread], Does::Gate(gate.clone())) } else { spread };
+        graph.sink(&format!("out{n}"), last);
+    }
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 2).in_single_steps());
+    for worker in 0..2 {
+        cluster.script("in", worker).flood(100, 1, &[0, 1, 2], 1);
+    }
+    cluster.settle_all();
+    // What the slow one has not taken: two for each of four edges, one in hand at either end and in the gate.
+    let behind = cluster.log.sunk_at("out0");
+    assert!(behind <= 4 * 2 + 2 * 3, "the others are {behind} records ahead of one that takes nothing");
+    let given = (0..2).map(|worker| cluster.script("in", worker).given()).sum::<u64>();
+    assert!(given <= behind + 4 * 2 + 2 * 2, "{given} records were read");
+    gate.store(true, Ordering::SeqCst);
+    cluster.until("all", |cluster| (0..50).all(|n| cluster.log.sunk_at(&format!("out{n}")) == 200));
     cluster.finish(0);
 }
 

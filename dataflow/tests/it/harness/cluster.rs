@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use pelton_dataflow::clock::ManualClock;
+use pelton_dataflow::clock::{ManualClock, monotonic_ns};
 use pelton_dataflow::env::{Control, WorkerEnv};
 use pelton_dataflow::error::Failure;
 use pelton_dataflow::graph::{Graph, NodeId, Role};
@@ -20,6 +20,7 @@ use pelton_dataflow::lower::{lower, new_worker};
 use pelton_dataflow::operator::{Resources, RestoredPart};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::stats::StatsRegistry;
+use pelton_dataflow::stats::channels::EdgeCounts;
 use pelton_dataflow::time::Epoch;
 use pelton_dataflow::watermarks::WatermarkBoard;
 use timely::CommunicationConfig;
@@ -108,6 +109,7 @@ pub struct Cluster {
     scripts: Vec<(String, Scripts)>,
     pub log: Arc<Log>,
     pub clock: Arc<ManualClock>,
+    pub stats: Arc<StatsRegistry>,
     /// Nodes that acknowledge.
     acking: Vec<usize>,
     names: Vec<String>,
@@ -162,6 +164,7 @@ impl Cluster {
             scripts,
             log,
             clock: shared.clock,
+            stats: shared.stats,
             acking: graph.nodes().iter().filter(|node| acks(&node.role)).map(|node| node.id.0).collect(),
             names: graph.nodes().iter().map(|node| node.name.clone()).collect(),
             first_epoch,
@@ -227,6 +230,36 @@ impl Cluster {
     /// Steps one worker so many times.
     pub fn steps(&mut self, worker: usize, count: usize) {
         self.seats[worker].order(Order::Step(count));
+        self.check_credits();
+    }
+
+    /// No sender has more batches in flight to a receiver than it has credits for.
+    fn check_credits(&self) {
+        for channel in self.stats.channels() {
+            for (receiver, edge) in channel.edges().iter().enumerate() {
+                let in_flight = edge.counts(0).in_flight;
+                let (limit, sender) = (channel.limit, channel.sender);
+                let to = &self.names[channel.to.0];
+                assert!(in_flight <= limit as u64, "{in_flight} of {limit} to {to}, {sender} to {receiver}");
+            }
+        }
+    }
+
+    /// What `sender` has sent to `receiver` on the channels into the node `to`, as one sum.
+    pub fn edge(&self, to: &str, sender: usize, receiver: usize) -> EdgeCounts {
+        let node = self.node(to);
+        let channels = self.stats.channels();
+        let of_edge = channels.iter().filter(|channel| channel.to == node && channel.sender == sender);
+        of_edge.fold(EdgeCounts::default(), |sum, channel| {
+            let counts = channel.edges()[receiver].counts(monotonic_ns());
+            EdgeCounts {
+                batches: sum.batches + counts.batches,
+                in_flight: sum.in_flight + counts.in_flight,
+                waits: sum.waits + counts.waits,
+                waited_ns: sum.waited_ns + counts.waited_ns,
+                is_waiting: sum.is_waiting || counts.is_waiting,
+            }
+        })
     }
 
     /// Whether a worker would park until another brings news, after the steps it has made.
