@@ -1,10 +1,9 @@
 //! The driver: gives the coordinator threads, a clock and a disk, and a job its generations.
 //!
-//! In reading order: [`recovery`] takes a job over and reads where it was; [`generation`] runs the
-//! coordinator's actions until they end; [`worker`] is a worker's thread, [`reporter`] its way to
-//! the coordinator, [`prepare`] where the prepares of sinks run; [`enumerators`] and
-//! [`checkpoints`] are threads for what may block, [`watchdog`] tells of what does not return; [`outfit`] is what a worker gets, its state store
-//! among it.
+//! In reading order: [`generation`] takes the job over and runs the coordinator's actions until they
+//! end; [`worker`] is a worker's thread, [`reporter`] its way to the coordinator, [`prepare`] where the
+//! prepares of sinks run; [`enumerators`] and [`checkpoints`] are threads for what may block,
+//! [`watchdog`] tells of what does not return; [`outfit`] is what a worker gets, its state store among it.
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -18,6 +17,7 @@ use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::error::StateError;
 use tracing::{error, info, warn};
 
+use crate::blocking::JobRef;
 use crate::coordinator::{Event, Outcome};
 use crate::error::JobError;
 use crate::metrics::Metrics;
@@ -30,7 +30,6 @@ mod enumerators;
 mod generation;
 mod outfit;
 mod prepare;
-mod recovery;
 mod reporter;
 mod watchdog;
 mod worker;
@@ -46,6 +45,12 @@ pub(crate) struct JobContext {
     pub board: Arc<StatusBoard>,
     pub wishes: Arc<Wishes>,
     pub metrics: Metrics,
+}
+
+impl JobContext {
+    fn as_ref(&self) -> JobRef<'_> {
+        JobRef { id: &self.id, graph: &self.graph, settings: &self.settings, store: &self.store }
+    }
 }
 
 /// How a job ended well.

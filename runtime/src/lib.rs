@@ -3,10 +3,12 @@
 //! In reading order:
 //! * [`job`]: what to run, and the handle on it; [`settings`]: how; [`error`]: why it ended;
 //! * [`coordinator`]: what one generation does, as a pure state machine;
-//! * `driver`: the threads, clock and disk that it gets; [`restart`]: whether another one starts;
+//! * [`blocking`]: recovery, the manifest log, commits and enumerators, one call each;
+//! * `driver`: the threads and the clock that all of them get; [`restart`]: whether another one starts;
 //! * [`lock`]: one job to a state directory; `places`, `made`: its directories; [`signals`]: stops from the terminal;
 //! * [`status`]: what can be seen of it; [`latency`], [`metrics`]: figures.
 
+pub mod blocking;
 pub mod coordinator;
 mod driver;
 pub mod error;

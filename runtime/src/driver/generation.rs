@@ -17,14 +17,15 @@ use tracing::{debug, info, warn};
 
 use super::JobContext;
 use super::checkpoints::Checkpoints;
-use super::enumerators::Enumerators;
+use super::enumerators::Discovery;
 use super::outfit::Outfitter;
 use super::prepare::InOrder;
-use super::recovery::{self, Start};
 use super::reporter::ToDriver;
 use super::watchdog::Watchdog;
 use super::worker::{self, Crew};
-use crate::coordinator::{Action, CheckpointTaken, Coordinator, Event, Outcome, Plan};
+use crate::blocking::manifests::LogKeeper;
+use crate::blocking::recovery::{self, Start};
+use crate::coordinator::{Action, CheckpointTaken, Coordinator, Event, Outcome};
 use crate::error::JobError;
 use crate::latency::{Arrived, CommitLatency};
 use crate::restart::RestartPolicy;
@@ -59,39 +60,17 @@ pub fn run(
     own: &mut u64,
     policy: &mut RestartPolicy,
 ) -> Result<Ended, JobError> {
-    let start = recovery::recover(job, from, own)?;
+    let start = recovery::recover(job.as_ref(), from, own, job.clock.now_ms())?;
     job.board.noted().generation = start.generation;
     if start.is_over {
         info!(job = job.id, "the checkpoint holds the end of all input: there is nothing left to do");
         return Ok(Ended { outcome: Outcome::Completed, has_run: false });
     }
     let (events, heard) = channel();
-    let (coordinator, first) = Coordinator::new(plan(job, &start), job.clock.now_ms());
+    let (coordinator, first) = Coordinator::new(start.plan(job.as_ref()), job.clock.now_ms());
     let mut running = Running::start(job, start, events, coordinator)?;
     let outcome = running.drive(first, &heard, policy);
     Ok(Ended { outcome, has_run: running.has_run })
-}
-
-fn plan(job: &JobContext, start: &Start) -> Plan {
-    let settings = &job.settings;
-    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    Plan {
-        job: job.id.clone(),
-        generation: start.generation,
-        first_epoch: start.first_epoch,
-        workers: settings.workers,
-        groups: settings.groups(),
-        operators: Plan::operators_of(&job.graph),
-        keyed: job.graph.nodes().iter().any(|node| !node.states.is_empty()),
-        names: start.names.clone(),
-        interval_ms: settings.checkpoint_interval.ms().map(ms),
-        timeout_ms: ms(settings.checkpoint_timeout_ms),
-        tolerated_failures: settings.tolerated_checkpoint_failures,
-        discovery_interval_ms: ms(settings.discovery_interval_ms),
-        sources: start.sources.clone(),
-        // The recovery has committed what was listed.
-        committables: Vec::new(),
-    }
 }
 
 /// A generation under way.
@@ -102,7 +81,7 @@ struct Running<'a> {
     _events: Sender<Event>,
     control: Arc<Control>,
     stats: Arc<StatsRegistry>,
-    enumerators: Enumerators,
+    discovery: Discovery,
     checkpoints: Checkpoints,
     crew: Arc<Crew>,
     outfitter: Arc<Outfitter>,
@@ -125,9 +104,9 @@ impl<'a> Running<'a> {
         events: Sender<Event>,
         coordinator: Coordinator,
     ) -> Result<Self, JobError> {
-        let enumerators = Enumerators::start(std::mem::take(&mut start.enumerators), events.clone())?;
+        let discovery = Discovery::start(std::mem::take(&mut start.enumerators), events.clone())?;
         let committers = std::mem::take(&mut start.committers);
-        let latencies = transactional(&job.graph, |name| committers.contains_key(name));
+        let latencies = transactional(&job.graph, |name| committers.has(name));
         let writers = job.graph.sinks().count() * job.settings.workers;
         let prepares = InOrder::start("pelton-prepare", writers.min(PREPARE_THREADS))?;
         let reporter = Arc::new(ToDriver::new(events.clone(), prepares));
@@ -142,8 +121,8 @@ impl<'a> Running<'a> {
         let first_epoch = start.first_epoch;
         let outfitter =
             Outfitter::new(job, &mut start, control.clone(), reporter, stats.clone(), events.clone());
-        let retained = job.settings.retained_checkpoints;
-        let checkpoints = Checkpoints::start(start.log, committers, retained, &events)?;
+        let keeper = LogKeeper::new(start.log, job.settings.retained_checkpoints);
+        let checkpoints = Checkpoints::start(keeper, committers, &events)?;
         let crew =
             Arc::new(Crew { graph: job.graph.clone(), control: control.clone(), events: events.clone() });
         job.wishes.connect(events.clone());
@@ -153,7 +132,7 @@ impl<'a> Running<'a> {
             _events: events,
             control,
             stats,
-            enumerators,
+            discovery,
             checkpoints,
             crew,
             outfitter: Arc::new(outfitter),
@@ -192,7 +171,7 @@ impl<'a> Running<'a> {
 
     fn act(&mut self, action: Action, policy: &mut RestartPolicy) -> Option<Outcome> {
         match action {
-            Action::Discover(source) => self.enumerators.discover(source),
+            Action::Discover(source) => self.discovery.discover(source),
             Action::StartWorkers => {
                 let workers = self.job.settings.workers;
                 match worker::start(workers, &self.crew, &self.outfitter) {

@@ -18,8 +18,8 @@ use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::{Backend, KeyedAck, StateError, StateStore, StoreOptions};
 
 use super::JobContext;
-use super::recovery::Start;
 use super::worker::Outfit;
+use crate::blocking::recovery::Start;
 use crate::coordinator::Event;
 use crate::settings::JobSettings;
 

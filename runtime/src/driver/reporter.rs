@@ -12,7 +12,7 @@ use pelton_dataflow::source::SplitId;
 use pelton_dataflow::time::Epoch;
 
 use super::prepare::InOrder;
-use super::worker::panic_message;
+use crate::blocking::panic_message;
 use crate::coordinator::{Event, OperatorAcked};
 
 /// Reports to the driver of one generation.

@@ -3,7 +3,6 @@
 //! Timely's own loop is not used: it ends when the dataflow does, and a worker that panics leaves
 //! the others waiting. Here every worker leaves when the coordinator says so.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::worker::Worker;
 
 use super::outfit::Outfitter;
+use crate::blocking::panic_message;
 use crate::coordinator::Event;
 use crate::error::JobError;
 
@@ -113,11 +113,4 @@ fn build_and_step(
         env.paused.set(store.needs_pause());
     }
     Ok(store)
-}
-
-/// The words of a panic.
-pub fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

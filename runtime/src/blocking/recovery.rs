@@ -16,10 +16,12 @@ use pelton_state::files::KeyedAck;
 use pelton_state::schema;
 use tracing::{debug, info, warn};
 
-use super::JobContext;
-use super::checkpoints::{Committers, check_sinks, open_committers, recover_sinks};
-use super::enumerators::Opened;
+use super::JobRef;
+use super::commits::Committers;
+use super::enumerators::Enumerators;
+use crate::coordinator::Plan;
 use crate::error::JobError;
+use crate::settings::JobSettings;
 
 /// What a generation begins with.
 pub struct Start {
@@ -40,16 +42,47 @@ pub struct Start {
     /// The committers, with everything of earlier generations settled.
     pub committers: Committers,
     /// The enumerators of the sources.
-    pub enumerators: Opened,
+    pub enumerators: Enumerators,
     /// Whether the checkpoint holds the end of all input.
     pub is_over: bool,
 }
 
-/// Takes `job` over and reads where it was. `own` is the newest generation that this process has begun
-/// or tried to.
-pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Start, JobError> {
-    let enumerators = Opened::of(&job.graph)?;
-    let mut committers = open_committers(&job.graph, &job.id)?;
+impl Start {
+    /// What the coordinator of the generation has to know.
+    #[must_use]
+    pub fn plan(&self, job: JobRef<'_>) -> Plan {
+        let JobSettings { workers, tolerated_checkpoint_failures: tolerated_failures, .. } = *job.settings;
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        Plan {
+            job: job.id.to_owned(),
+            generation: self.generation,
+            first_epoch: self.first_epoch,
+            workers,
+            groups: job.settings.groups(),
+            operators: Plan::operators_of(job.graph),
+            keyed: job.graph.nodes().iter().any(|node| !node.states.is_empty()),
+            names: self.names.clone(),
+            interval_ms: job.settings.checkpoint_interval.ms().map(ms),
+            timeout_ms: ms(job.settings.checkpoint_timeout_ms),
+            tolerated_failures,
+            discovery_interval_ms: ms(job.settings.discovery_interval_ms),
+            sources: self.sources.clone(),
+            // The recovery has committed what was listed.
+            committables: Vec::new(),
+        }
+    }
+}
+
+/// Takes `job` over at `now_ms` and reads where it was. `own` is the newest generation that this process has
+/// begun or tried to.
+///
+/// # Errors
+/// A source or sink cannot be opened, the checkpoint does not fit the job or cannot be read, or another
+/// process has taken the job over since: the job is left to whoever runs it. A sink that cannot settle
+/// what was left fails after the takeover.
+pub fn recover(job: JobRef<'_>, from: &StartFrom, own: &mut u64, now_ms: i64) -> Result<Start, JobError> {
+    let enumerators = Enumerators::open(job.graph)?;
+    let mut committers = Committers::open(job.graph, job.id)?;
     let accept = |generation, base: Option<(u64, &Manifest)>| {
         if let Some((sequence, manifest)) = base {
             check(job, sequence, manifest)?;
@@ -58,9 +91,9 @@ pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Star
             enumerators.check(sequence, &manifest.sources)?;
         }
         let listed = base.map_or(&[][..], |(_, manifest)| &manifest.committables);
-        check_sinks(&committers, generation, listed)
+        committers.check(generation, listed)
     };
-    let begun = ManifestLog::take_over(&job.store, &job.id, from, job.clock.now_ms(), own, accept)?;
+    let begun = ManifestLog::take_over(job.store, job.id, from, now_ms, own, accept)?;
     let Begun { log, base, .. } = begun;
     let generation = log.generation();
     let mut names = NameTable::default();
@@ -71,7 +104,7 @@ pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Star
         keyed: Vec::new(),
         restored: HashMap::new(),
         sources: Vec::new(),
-        committers: Committers::new(),
+        committers: Committers::default(),
         enumerators,
         is_over: false,
         log,
@@ -91,13 +124,13 @@ pub fn recover(job: &JobContext, from: &StartFrom, own: &mut u64) -> Result<Star
     }
     names.declare(declared(job))?;
     start.names = names;
-    recover_sinks(&mut committers, generation, &listed)?;
+    committers.recover(generation, &listed)?;
     start.committers = committers;
     Ok(start)
 }
 
 /// The states that the graph declares.
-fn declared(job: &JobContext) -> impl Iterator<Item = Declared<'_>> {
+fn declared<'a>(job: JobRef<'a>) -> impl Iterator<Item = Declared<'a>> {
     job.graph.nodes().iter().flat_map(|node| {
         node.states.iter().map(|state| Declared {
             operator: &node.name,
@@ -123,7 +156,7 @@ fn restored(manifest: &Manifest) -> HashMap<String, Vec<RestoredPart>> {
 }
 
 /// Refuses a checkpoint that this job cannot go on from.
-fn check(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+fn check(job: JobRef<'_>, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
     let groups = job.settings.groups();
     if manifest.groups != groups {
         let (was, is) = (manifest.groups.count(), groups.count());
@@ -147,7 +180,7 @@ fn check(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), Job
 }
 
 /// Compares the states of the checkpoint with those of the graph.
-fn check_states(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+fn check_states(job: JobRef<'_>, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
     let nodes = job.graph.nodes().iter();
     let declared = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
     let report = schema::compare(&manifest.names, declared);
@@ -172,7 +205,7 @@ fn check_states(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<
 }
 
 /// What a source or sink left must find its owner: positions and output would be lost else.
-fn check_connectors(job: &JobContext, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+fn check_connectors(job: JobRef<'_>, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
     let is_source = |name: &str| job.graph.sources().any(|(node, _)| node.name == name);
     let is_sink = |name: &str| job.graph.sinks().any(|(node, _)| node.name == name);
     let mut orphans = Vec::new();
@@ -199,7 +232,7 @@ fn check_connectors(job: &JobContext, sequence: u64, manifest: &Manifest) -> Res
 }
 
 /// Refuses to go on after the end of all input, when every window has fired and time stands still.
-fn check_end(enumerators: &Opened, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
+fn check_end(enumerators: &Enumerators, sequence: u64, manifest: &Manifest) -> Result<(), JobError> {
     let Some(source) = enumerators.endless().next().filter(|_| manifest.is_final) else { return Ok(()) };
     incompatible(
         sequence,
