@@ -39,13 +39,21 @@ pub struct LogSink<T, F> {
 
 impl<T: Data, F: Encode<T>> LogSink<T, F> {
     pub(super) fn new(address: LogAddress, format: F) -> Self {
-        Self { target: Target { address, create_shards: None }, format, key: None }
+        Self { target: Target { address, create_shards: None, log: None }, format, key: None }
     }
 
     /// Sends all records of one partition key to one shard, where they keep their order.
     #[must_use]
     pub fn partition_by<K: AsRef<[u8]>>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(move |value, bytes| bytes.extend_from_slice(key(value).as_ref())));
+        self
+    }
+
+    /// Writes to `log`, which is open already, instead of opening the directory of the address: for
+    /// instance to one on a storage of the caller's choice.
+    #[must_use]
+    pub fn in_log(mut self, log: &pelton_streams::ShardLog) -> Self {
+        self.target.log = Some(log.clone());
         self
     }
 

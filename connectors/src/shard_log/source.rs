@@ -51,6 +51,13 @@ impl<T: Data, F: Decode<T>> LogSource<T, F> {
         self
     }
 
+    /// Reads from `log`, which is open already, instead of opening the directory of the address: for
+    /// instance from one on a storage of the caller's choice.
+    #[must_use]
+    pub fn in_log(self, log: &pelton_streams::ShardLog) -> Self {
+        Self { log: Mutex::new(Some(log.clone())), ..self }
+    }
+
     /// Begins elsewhere than at the oldest record, if there is no checkpoint to go on from.
     ///
     /// ```

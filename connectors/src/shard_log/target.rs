@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub address: LogAddress,
     /// With how many shards the stream is created if it is missing; else that is an error.
     pub create_shards: Option<u32>,
+    /// The log, if it was given open; else the address's directory is opened.
+    pub log: Option<ShardLog>,
 }
 
 /// An open stream. The log is held as long as its writers are: opened a second time, it would find
@@ -30,11 +32,18 @@ pub(super) struct Target {
 pub(super) type Open = (ShardLog, StreamWriter);
 
 impl Target {
+    fn log(&self, options: &Options) -> pelton_streams::Result<ShardLog> {
+        match &self.log {
+            Some(log) => Ok(log.clone()),
+            None => ShardLog::open(self.address.directory(), options),
+        }
+    }
+
     /// Opens the stream, which this process then has the lock of; `None` if it is yet to be created.
     pub fn open(&self) -> Result<Option<Open>> {
         use pelton_streams::Error::{DirectoryMissing, NotALog, UnknownStream};
         let open = || {
-            let log = ShardLog::open(self.address.directory(), &Options::default())?;
+            let log = self.log(&Options::default())?;
             let writer = log.writer(self.address.stream())?;
             Ok((log, writer))
         };
@@ -53,11 +62,11 @@ impl Target {
     pub fn open_or_create(&self) -> Result<Open> {
         let stream = self.address.stream();
         let Some(shards) = self.create_shards else {
-            let log = ShardLog::open(self.address.directory(), &Options::default())?;
+            let log = self.log(&Options::default())?;
             let writer = log.writer(stream)?;
             return Ok((log, writer));
         };
-        let log = ShardLog::open(self.address.directory(), &Options::create())?;
+        let log = self.log(&Options::create())?;
         let creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
         if !log.list_streams()?.iter().any(|known| known == stream) {
             log.create_stream(stream, shards)?;
@@ -112,7 +121,7 @@ impl Target {
     /// A job that is started anew under another name writes everything a second time: that is allowed,
     /// and may not be what is wanted.
     fn tell_of_records_of_others(&self, cx: &SinkContext) -> Result<()> {
-        let log = ShardLog::open(self.address.directory(), &Options::default())?;
+        let log = self.log(&Options::default())?;
         let shards = log.describe_stream(self.address.stream())?.shards;
         let records: u64 = shards.iter().map(|shard| shard.records).sum();
         if records > 0 {
