@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pelton_dataflow::clock::Clock;
 use pelton_dataflow::graph::Graph;
-use pelton_state::checkpoint::log::StartFrom;
+use pelton_state::checkpoint::log::{Own, StartFrom};
 use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::error::StateError;
 use tracing::{error, info, warn};
@@ -74,7 +74,7 @@ pub(crate) fn run(job: &JobContext) -> Result<End, JobError> {
     let mut recurrence = Recurrence::default();
     let mut from = job.settings.from_checkpoint.map_or(StartFrom::Newest, StartFrom::Checkpoint);
     let mut has_run = false;
-    let mut own = 0;
+    let mut own = Own::default();
     loop {
         job.board.noted().phase = Phase::Starting;
         let ended = generation::run(job, &from, &mut own, &mut policy);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use pelton_dataflow::key::HASH_VERSION;
 use pelton_dataflow::operator::RestoredPart;
 use pelton_dataflow::time::Epoch;
-use pelton_state::checkpoint::log::{Begun, ManifestLog, StartFrom};
+use pelton_state::checkpoint::log::{Begun, ManifestLog, Own, StartFrom};
 use pelton_state::checkpoint::manifest::{Manifest, SourcePart};
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::files::KeyedAck;
@@ -73,14 +73,13 @@ impl Start {
     }
 }
 
-/// Takes `job` over at `now_ms` and reads where it was. `own` is the newest generation that this process has
-/// begun or tried to.
+/// Takes `job` over at `now_ms` and reads where it was. `own` are the generations of this process.
 ///
 /// # Errors
 /// A source or sink cannot be opened, the checkpoint does not fit the job or cannot be read, or another
 /// process has taken the job over since: the job is left to whoever runs it. A sink that cannot settle
 /// what was left fails after the takeover.
-pub fn recover(job: JobRef<'_>, from: &StartFrom, own: &mut u64, now_ms: i64) -> Result<Start, JobError> {
+pub fn recover(job: JobRef<'_>, from: &StartFrom, own: &mut Own, now_ms: i64) -> Result<Start, JobError> {
     let enumerators = Enumerators::open(job.graph)?;
     let mut committers = Committers::open(job.graph, job.id)?;
     let accept = |generation, base: Option<(u64, &Manifest)>| {

@@ -11,7 +11,7 @@ use pelton_dataflow::env::Control;
 use pelton_dataflow::graph::{Graph, NodeId};
 use pelton_dataflow::stats::StatsRegistry;
 use pelton_dataflow::time::Epoch;
-use pelton_state::checkpoint::log::StartFrom;
+use pelton_state::checkpoint::log::{Own, StartFrom};
 use timely::communication::WorkerGuards;
 use tracing::{debug, info, warn};
 
@@ -53,11 +53,11 @@ pub struct Ended {
     pub has_run: bool,
 }
 
-/// Runs one generation of `job`, after `own` of this process.
+/// Runs one generation of `job`, after those that are `own` to this process.
 pub fn run(
     job: &JobContext,
     from: &StartFrom,
-    own: &mut u64,
+    own: &mut Own,
     policy: &mut RestartPolicy,
 ) -> Result<Ended, JobError> {
     let start = recovery::recover(job.as_ref(), from, own, job.clock.now_ms())?;

@@ -43,6 +43,28 @@ pub enum StartFrom {
     Checkpoint(u64),
 }
 
+/// What a process knows of the generations that are its own.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// The newest that it has begun, 0 before the first.
+    begun: u64,
+    /// A takeover that failed, and may exist all the same: its place in the log, and its bytes.
+    tried: Option<(u64, u64, Bytes)>,
+}
+
+impl Own {
+    /// Finds out whether the takeover that failed exists. Another process may have begun a generation of the
+    /// same number.
+    fn settle(&mut self, store: &CheckpointStore, found: &[Found]) -> Result<(), StateError> {
+        let Some((sequence, generation, bytes)) = &self.tried else { return Ok(()) };
+        if found.iter().any(|one| one.sequence == *sequence) && store.get(&path_of(*sequence))? == *bytes {
+            self.begun = *generation;
+        }
+        self.tried = None;
+        Ok(())
+    }
+}
+
 /// An entry of the log as it was found.
 #[derive(Debug)]
 pub struct Found {
@@ -102,29 +124,29 @@ impl ManifestLog {
     /// wrong with its number and the checkpoint that it would start from: a job that cannot go on
     /// leaves the one that runs alone.
     ///
-    /// `own` is the newest generation that this process has begun or tried to begin, 0 before the
-    /// first: a process that has lost the job since does not take it back.
+    /// `own` are the generations of this process: one that has lost the job since does not take it back.
     ///
     /// # Errors
     /// The store fails, holds another job's checkpoints or those of a newer format, or the
     /// checkpoint asked for is missing or damaged; [`StateError::Fenced`] if another process has
-    /// begun a generation after `own`; what `accept` says.
+    /// begun a generation after the last of `own`; what `accept` says.
     pub fn take_over<E: From<StateError>>(
         store: &CheckpointStore,
         job: &str,
         from: &StartFrom,
         at_ms: i64,
-        own: &mut u64,
+        own: &mut Own,
         accept: impl Fn(u64, Option<(u64, &Manifest)>) -> Result<(), E>,
     ) -> Result<Begun, E> {
         for _ in 0..TAKEOVER_ATTEMPTS {
             let found = readable(entries(store)?)?;
             refuse_foreign(store, job, &found)?;
             let generation = next_generation(&found);
-            if *own > 0 && greatest_generation(&found) > *own {
+            own.settle(store, &found)?;
+            if own.begun > 0 && greatest_generation(&found) > own.begun {
                 let last = found.last().map_or(0, |last| last.sequence);
                 let file = store.full(&path_of(last));
-                return Err(StateError::Fenced { job: job.to_owned(), generation: *own, file }.into());
+                return Err(StateError::Fenced { job: job.to_owned(), generation: own.begun, file }.into());
             }
             let (base, skipped) = base_of(store, from, &found)?;
             accept(generation, base.as_ref().map(|(sequence, manifest)| (*sequence, manifest)))?;
@@ -137,9 +159,13 @@ impl ManifestLog {
             };
             let path = path_of(next);
             store.failpoint("manifest::take_over", "create", &path)?;
+            let bytes = wire::encode_takeover(&takeover)?;
             // The entry may exist from here on, unless the store answers that another has its place.
-            let before = std::mem::replace(own, generation);
-            if store.create(&path, wire::encode_takeover(&takeover)?)? {
+            own.tried = Some((next, generation, bytes.clone()));
+            let is_created = store.create(&path, bytes)?;
+            own.tried = None;
+            if is_created {
+                own.begun = generation;
                 store.failpoint("manifest::taken_over", "create", &path)?;
                 info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
                 let log = Self {
@@ -152,7 +178,6 @@ impl ManifestLog {
                 };
                 return Ok(Begun { log, base, skipped });
             }
-            *own = before;
         }
         Err(StateError::Contended { location: store.full(DIRECTORY) }.into())
     }
