@@ -7,8 +7,12 @@ mod decoders;
 #[cfg(test)]
 mod facade;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod latency;
 #[cfg(test)]
 mod layout;
+#[cfg(test)]
+mod simulator;

@@ -55,7 +55,9 @@ impl Committers {
     /// A sink cannot be reached, or a later generation writes there.
     pub fn recover(&mut self, generation: u64, listed: &[SinkPart]) -> Result<(), JobError> {
         for (name, committer) in &mut self.0 {
-            committer.recover(generation, of_sink(listed, name)).map_err(JobError::connector("sink", name))?;
+            committer
+                .recover(generation, of_sink(listed, name))
+                .map_err(JobError::connector("sink", name))?;
         }
         Ok(())
     }

@@ -9,11 +9,11 @@ use pelton_state::checkpoint::manifest::{Manifest, SinkPart};
 use pelton_state::checkpoint::names::NameTable;
 use pelton_state::files::{Backend, KeyedAck};
 
-pub const SOURCE: NodeId = NodeId(0);
-pub const SINK: NodeId = NodeId(2);
+const SOURCE: NodeId = NodeId(0);
+const SINK: NodeId = NodeId(2);
 
 /// source -> count -> sink, on `workers` workers, a checkpoint each second.
-pub fn plan(workers: usize) -> Plan {
+fn plan(workers: usize) -> Plan {
     let operator = |id, name: &str, is_source| OperatorPlan { id, name: name.into(), is_source };
     Plan {
         job: "job".into(),
@@ -128,7 +128,7 @@ impl Script {
     }
 }
 
-pub fn keyed(worker: usize, epoch: u64) -> KeyedAck {
+fn keyed(worker: usize, epoch: u64) -> KeyedAck {
     KeyedAck {
         epoch: Epoch(epoch),
         worker,

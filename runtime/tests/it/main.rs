@@ -7,5 +7,4 @@ mod coordinator;
 mod jobs;
 mod keyed;
 mod measure;
-mod simulator;
 mod small;
