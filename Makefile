@@ -10,6 +10,8 @@ SHARDS ?= 4
 SEED ?= 42
 WORKERS ?= 2
 DEMO_DIR ?= .pelton/demo
+ROUNDS ?= 100
+SOAK_DIR ?= .pelton/soak
 
 # How long each decoder is fuzzed; `none` where the sanitizer is missing.
 FUZZ_SECONDS ?= 20
@@ -18,7 +20,7 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # More memory than that for a few kilobytes of input is an error too.
 FUZZ_MEMORY_MIB ?= 1024
 
-.PHONY: help setup build demo test bench fuzz ci
+.PHONY: help setup build demo test soak bench fuzz ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,9 @@ test: setup ## all tests, with assertions and overflow checks on
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(TESTING); \
 	else cargo test $(TESTING) --all-targets; fi
+
+soak: build ## kill, stop and rescale the demo's job under load, ROUNDS times, and judge what it leaves
+	@"$(BIN)/soak" --rounds $(ROUNDS) --directory "$(SOAK_DIR)"
 
 bench: build ## the benchmarks: Pelton and the timely reference side by side
 	@for workload in passthrough keyed-count tumbling-sum; do \

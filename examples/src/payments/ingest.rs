@@ -99,7 +99,11 @@ pub fn generate(
     Ok(Written { lines: scenario.lines, shards, took })
 }
 
-fn fill(
+/// The lines `lines` as a batch of `writer`; `line` is room to make one in.
+///
+/// # Errors
+/// A line is too long for the log.
+pub fn fill(
     scenario: &Scenario,
     lines: Range<u64>,
     writer: &StreamWriter,

@@ -12,7 +12,9 @@ use std::time::Duration;
 use pelton::state::checkpoint::log::{self, Found};
 use pelton::state::checkpoint::manifest::{Entry, Manifest};
 
-use super::exactly_once::{Random, Run, compare, finish, generate, lives_through};
+use pelton_examples::trial::Trial;
+
+use super::exactly_once::{Random, compare, finish, generate, lives_through, start, trial};
 
 /// How often the job is killed at least. `PELTON_ROUNDS` sets it.
 const KILLS: u32 = 15;
@@ -53,7 +55,7 @@ fn highest(directory: &Path) -> u64 {
 }
 
 /// Waits until `child` is where it shall be killed; whether it lives then.
-fn waits_for(aim: Aim, run: &Run<'_>, before: u64, child: &mut Child, random: &mut Random) -> bool {
+fn waits_for(aim: Aim, run: &Trial, before: u64, child: &mut Child, random: &mut Random) -> bool {
     let checkpoints = run.place("checkpoints");
     let manifests = || highest(&checkpoints.join("manifest"));
     // A generation's files lie in a directory of its number, which comes with its takeover.
@@ -72,8 +74,8 @@ fn waits_for(aim: Aim, run: &Run<'_>, before: u64, child: &mut Child, random: &m
 }
 
 /// What the process that began behind entry `before` was at when it was killed.
-fn hit(run: &Run<'_>, before: u64) -> Hit {
-    let store = run.checkpoints();
+fn hit(run: &Trial, before: u64) -> Hit {
+    let store = run.checkpoints().unwrap();
     let found = log::entries(&store).unwrap();
     let manifest = |found: &Found| match &found.entry {
         Ok(Entry::Checkpoint(manifest)) => Some((**manifest).clone()),
@@ -90,7 +92,7 @@ fn hit(run: &Run<'_>, before: u64) -> Hit {
     };
     let listed: BTreeSet<u64> =
         manifests.iter().flat_map(|manifest| manifest.committables_of("alerts")).map(of).collect();
-    let open = run.log().open_transactions(&run.alerts()).unwrap_or_default();
+    let open = run.log().unwrap().open_transactions(&run.alerts()).unwrap_or_default();
     let own: Vec<_> = open.iter().filter(|one| one.generation == generation).collect();
     let named: BTreeSet<String> =
         manifests.iter().flat_map(Manifest::files).map(|file| file.path.clone()).collect();
@@ -108,11 +110,11 @@ fn hit(run: &Run<'_>, before: u64) -> Hit {
 }
 
 /// Starts the job, and kills it; what it was at, unless it came to its end before.
-fn kill_once(run: &Run<'_>, random: &mut Random) -> Option<Hit> {
+fn kill_once(run: &Trial, random: &mut Random) -> Option<Hit> {
     let aim = [Aim::Restore, Aim::Checkpoint, Aim::Commit][random.below(3) as usize];
     let before = highest(&run.place("checkpoints").join("manifest"));
     let workers = 1 + random.below(3);
-    let mut child = run.start_with(workers, &["--status", "off", "--checkpoint-interval", "1ms"]);
+    let mut child = start(run, workers, &["--status", "off", "--checkpoint-interval", "1ms"]);
     if !waits_for(aim, run, before, &mut child, random) {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -134,23 +136,23 @@ fn killed_within_restores_checkpoints_and_commits_the_outputs_are_those_of_an_un
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     generate(root);
-    let undisturbed = Run { root, name: "undisturbed" };
+    let undisturbed = trial(root, "undisturbed");
     finish(&undisturbed, 2);
-    let expected = undisturbed.outputs();
+    let expected = undisturbed.outputs().unwrap();
 
     let mut hits: BTreeMap<Hit, u32> = BTreeMap::new();
     let mut killed = 0;
     for world in 0..MOST_WORLDS {
         let name = format!("disturbed-{world}");
-        let disturbed = Run { root, name: &name };
+        let disturbed = trial(root, &name);
         while killed < kills || !is_enough(&hits) {
             let Some(hit) = kill_once(&disturbed, &mut random) else { break };
             killed += 1;
             *hits.entry(hit).or_default() += 1;
         }
         finish(&disturbed, 2);
-        compare(&expected, &disturbed.outputs());
-        disturbed.agree();
+        compare(&expected, &disturbed);
+        disturbed.agree().unwrap();
         if killed >= kills && is_enough(&hits) {
             println!("{killed} kills have hit {hits:?}");
             return;
