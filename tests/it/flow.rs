@@ -90,7 +90,7 @@ fn wire(scenario: &str, job: &mut Wiring, count: &Count) -> u64 {
             sink_slowly(&counted.map(|(_, tally)| item(tally)), "out", count);
         }
         "hot_key" => {
-            let all = source(job, "in", records, |index| if index % 20 == 0 { index } else { 1 });
+            let all = source(job, "in", records, |index| if index % 20 == 0 { index % 1_000 } else { 1 });
             let counted = all.key_by(|item| item.0).fold("tally", |tally: &mut u64, _| *tally += 1);
             sink_slowly(&counted.map(|(_, tally)| item(tally)).rebalance(), "out", count);
         }
@@ -101,7 +101,7 @@ fn wire(scenario: &str, job: &mut Wiring, count: &Count) -> u64 {
             return records / 10_000 * 10_000;
         }
         "fan_out" => {
-            let all = source(job, "in", records / 50, |index| index).key_by(|item| item.0);
+            let all = source(job, "in", records / 50, |index| index % 1_000).key_by(|item| item.0);
             let all = all.fold("tally", |tally: &mut u64, _| *tally += 1).map(|(key, _)| item(key));
             (0..50).for_each(|number| sink_slowly(&all.rebalance(), &format!("out{number}"), count));
             return records / 50 * 50;
