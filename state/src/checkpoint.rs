@@ -16,4 +16,6 @@ pub mod store;
 pub mod wire;
 
 #[cfg(test)]
+mod takeover_tests;
+#[cfg(test)]
 mod tests;
