@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pelton_dataflow::key::{KeyGroups, hash_of};
 use pelton_dataflow::time::Epoch;
-use pelton_state::checkpoint::log::{ManifestLog, StartFrom};
+use pelton_state::checkpoint::log::{ManifestLog, Own, StartFrom};
 use pelton_state::checkpoint::manifest::Manifest;
 use pelton_state::{Backend, KeyedAck, StateError};
 
@@ -88,11 +88,17 @@ fn a_damaged_file_of_state_is_never_restored() {
 /// What the next start would start from, and what it passes over; it is not begun.
 fn would_start_from(job: &Job) -> Result<Option<(u64, Manifest)>, StateError> {
     let base = std::cell::RefCell::new(None);
-    let begun =
-        ManifestLog::take_over(&job.checkpoints(), "job", &StartFrom::Newest, 0, &mut 0, |_, found| {
+    let begun = ManifestLog::take_over(
+        &job.checkpoints(),
+        "job",
+        &StartFrom::Newest,
+        0,
+        &mut Own::default(),
+        |_, found| {
             *base.borrow_mut() = found.map(|(sequence, manifest)| (sequence, manifest.clone()));
             Err(StateError::WriterStopped { reason: "far enough".to_owned() })
-        });
+        },
+    );
     match begun {
         Err(StateError::WriterStopped { .. }) => Ok(base.into_inner()),
         Err(error) => Err(error),
@@ -103,9 +109,14 @@ fn would_start_from(job: &Job) -> Result<Option<(u64, Manifest)>, StateError> {
 #[test]
 fn a_start_falls_back_past_a_damaged_manifest() {
     let job = Job::new(Backend::Memory);
-    let begun = ManifestLog::take_over(&job.checkpoints(), "job", &StartFrom::Newest, 0, &mut 0, |_, _| {
-        Ok::<_, StateError>(())
-    });
+    let begun = ManifestLog::take_over(
+        &job.checkpoints(),
+        "job",
+        &StartFrom::Newest,
+        0,
+        &mut Own::default(),
+        |_, _| Ok::<_, StateError>(()),
+    );
     let mut log = begun.unwrap().log;
     let manifest = |epoch| Manifest::empty("job", 1, Epoch(epoch), KeyGroups::default(), 1);
     let places = [1, 2].map(|epoch| log.append(&manifest(epoch)).unwrap());
@@ -117,9 +128,10 @@ fn a_start_falls_back_past_a_damaged_manifest() {
         assert_eq!(would_start_from(&job).unwrap(), Some((places[0], manifest(1))), "{what}");
         // Asked for, it is not what is started from.
         let asked = StartFrom::Checkpoint(places[1]);
-        let error = ManifestLog::take_over(&job.checkpoints(), "job", &asked, 0, &mut 0, |_, _| {
-            Ok::<_, StateError>(())
-        });
+        let error =
+            ManifestLog::take_over(&job.checkpoints(), "job", &asked, 0, &mut Own::default(), |_, _| {
+                Ok::<_, StateError>(())
+            });
         let error = error.unwrap_err().to_string();
         assert!(error.contains(file_name(&newest)) && error.contains("is damaged"), "{what}: {error}");
     }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use pelton_dataflow::key::KeyGroups;
 use pelton_dataflow::time::Epoch;
-use pelton_state::checkpoint::log::{self, Begun, ManifestLog, StartFrom};
+use pelton_state::checkpoint::log::{self, Begun, ManifestLog, Own, StartFrom};
 use pelton_state::checkpoint::manifest::{Entry, Manifest};
 use pelton_state::checkpoint::retention::{collect, data_directory};
 use pelton_state::checkpoint::store::CheckpointStore;
@@ -77,7 +77,7 @@ fn open(process: Process) -> Result<CheckpointStore, StateError> {
 }
 
 impl Truth {
-    fn begin(&mut self, disk: &Disk, from: &StartFrom, own: &mut u64) -> Result<Job, StateError> {
+    fn begin(&mut self, disk: &Disk, from: &StartFrom, own: &mut Own) -> Result<Job, StateError> {
         let store = open(disk.process())?;
         let place = log::sequences(&store)?.last().map_or(1, |last| last + 1);
         let base = std::cell::Cell::new(None);
@@ -216,7 +216,7 @@ impl Truth {
 /// Plays `steps`. With the machine running on after a fault, so does the process: it takes over again
 /// if it could not begin, and leaves out the step that failed.
 fn play(disk: &Disk, truth: &mut Truth, steps: &[Step], goes_on: bool) {
-    let mut own = 0;
+    let mut own = Own::default();
     let mut begun = truth.begin(disk, &StartFrom::Newest, &mut own);
     if begun.is_err() && goes_on {
         begun = truth.begin(disk, &StartFrom::Newest, &mut own);
