@@ -165,7 +165,7 @@ impl Truth {
                 collect(&job.store, job.log.generation(), *keep, *sweep).map(drop)
             }
             Step::TakeOver => {
-                let successor = self.begin(disk, &StartFrom::Newest, &mut 0)?;
+                let successor = self.begin(disk, &StartFrom::Newest, &mut Own::default())?;
                 let mut zombie = std::mem::replace(job, successor);
                 let mut manifest = self
                     .attempted
@@ -190,7 +190,7 @@ impl Truth {
                 };
                 let oldest = log::entries(&job.store)?.into_iter().find(is_whole);
                 let Some(oldest) = oldest.map(|found| found.sequence) else { return Ok(()) };
-                *job = self.begin(disk, &StartFrom::Checkpoint(oldest), &mut 0)?;
+                *job = self.begin(disk, &StartFrom::Checkpoint(oldest), &mut Own::default())?;
                 Ok(())
             }
         }
@@ -198,7 +198,7 @@ impl Truth {
 
     /// What a process that was just started finds.
     fn check(&mut self, disk: &Disk) {
-        let mut job = self.begin(disk, &StartFrom::Newest, &mut 0).unwrap();
+        let mut job = self.begin(disk, &StartFrom::Newest, &mut Own::default()).unwrap();
         for (sequence, savepoint) in &self.savepoints {
             let found = log::read(&job.store, *sequence).unwrap();
             assert_eq!(found, Entry::Checkpoint(Box::new(savepoint.clone())));
@@ -208,7 +208,7 @@ impl Truth {
         collect(&job.store, job.log.generation(), 1, true).unwrap();
         let base = self.acknowledged;
         drop(job);
-        self.begin(disk, &StartFrom::Newest, &mut 0).unwrap();
+        self.begin(disk, &StartFrom::Newest, &mut Own::default()).unwrap();
         assert_eq!(self.acknowledged, base);
     }
 }
@@ -235,7 +235,7 @@ fn play(disk: &Disk, truth: &mut Truth, steps: &[Step], goes_on: bool) {
             }
             if matches!(step, Step::TakeOver | Step::StartFromOldest) {
                 // Whether the other one has begun is not known; who is fenced is started again.
-                job = truth.begin(disk, &StartFrom::Newest, &mut 0).unwrap();
+                job = truth.begin(disk, &StartFrom::Newest, &mut Own::default()).unwrap();
             }
         }
     }
