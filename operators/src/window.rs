@@ -227,6 +227,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
         // Records come in runs of one window, and to find a window takes a division.
         let (mut start, mut end) = (EventTime::END, EventTime::MIN);
         while let Some(first) = records.as_slice().first() {
+            self.at_hand = Some(first.value.hash);
             if first.time < start || first.time >= end {
                 end = self.windows.end_of(first.time)?;
                 start = self.windows.start_of(end);

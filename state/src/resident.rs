@@ -36,6 +36,10 @@ const SLOTS_PER_UNIT: usize = 4;
 /// each new slot would cost the whole table each time.
 const SWEEP_FRACTION: usize = 8;
 
+/// Of the slots that wait to be removed, one in four goes in each slice, whatever else there is to do:
+/// else there were ever more of them where keys live shortly.
+const BURIAL_FRACTION: usize = 4;
+
 /// Slots that were last touched so many freezes ago all count as equally old. Far below half the
 /// range of a stamp, less the freezes that pass until each table has been looked after.
 const OLDEST: u16 = 1 << 12;
@@ -134,18 +138,20 @@ struct Collecting<K, S> {
 }
 
 impl<K: Key, S: State> Collecting<K, S> {
+    /// A panic of user code leaves the slot as it was: still to be copied out.
     #[inline]
     fn copy_out(&mut self, table: usize, slot: &mut Slot<K, S>) {
-        slot.changed = false;
         let below = slot.below;
-        slot.below = slot.value != S::default();
-        if below || slot.below {
+        let is_set = slot.value != S::default();
+        if below || is_set {
             let rows = &mut self.rows[table];
             if rows.capacity() == 0 {
                 rows.reserve(self.expected);
             }
             rows.push(Row { key: slot.key.clone(), cell: Plain(slot.value.clone()), below });
         }
+        slot.below = is_set;
+        slot.changed = false;
     }
 
     fn copy_out_if_due(&mut self, table: usize, slot: &mut Slot<K, S>) {
@@ -158,6 +164,13 @@ impl<K: Key, S: State> Collecting<K, S> {
         if slot.value == S::default() {
             self.dead.push((table as u32, slot.tag));
         }
+    }
+}
+
+impl<K, S> Drop for Collecting<K, S> {
+    /// The writer waits for what it was promised: if it was not copied out, it hears so.
+    fn drop(&mut self) {
+        drop(self.snapshot.rows.set(None));
     }
 }
 
@@ -292,11 +305,11 @@ impl<K: Key, S: State> Resident<K, S> {
                 let found = if self.complete { None } else { fetch(&self.space)? };
                 let room = Room { now: self.now, written: self.written, limit: self.limit };
                 if self.len >= self.limit && *pinned_at != Some(self.written) {
-                    let gone = room.make(slots, self.len);
+                    let (gone, had_rows) = room.make(slots, self.len);
                     self.len -= gone;
                     *pinned_at = (gone == 0).then_some(self.written);
-                    self.complete &= gone == 0;
-                    self.evicted |= gone > 0;
+                    self.complete &= !had_rows;
+                    self.evicted |= had_rows;
                 }
                 noted.note(tag);
                 self.touched += 1;
@@ -343,11 +356,13 @@ impl<K: Key, S: State> Resident<K, S> {
         self.collect(&mut all);
     }
 
-    /// Copies out about `budget` units of the last freeze.
+    /// Copies out about `budget` units of the last freeze. If user code panics at it, the freeze is
+    /// given up, and the writer hears so.
     fn collect(&mut self, budget: &mut usize) {
-        let Some(collecting) = &mut self.collecting else { return };
+        let Some(mut collecting) = self.collecting.take() else { return };
         while collecting.next < self.tables.len() {
             if *budget == 0 {
+                self.collecting = Some(collecting);
                 return;
             }
             let index = collecting.next;
@@ -367,11 +382,11 @@ impl<K: Key, S: State> Resident<K, S> {
                 }
             }
         }
-        if let Some(Collecting { stamp, rows, dead, snapshot, .. }) = self.collecting.take() {
-            // It is set nowhere else.
-            drop(snapshot.rows.set(Some(rows)));
-            self.in_flight.push_back(InFlight { stamp, dead, snapshot });
-        }
+        let rows = std::mem::take(&mut collecting.rows);
+        // It is set nowhere else before this is dropped.
+        drop(collecting.snapshot.rows.set(Some(rows)));
+        let (stamp, dead) = (collecting.stamp, std::mem::take(&mut collecting.dead));
+        self.in_flight.push_back(InFlight { stamp, dead, snapshot: collecting.snapshot.clone() });
     }
 
     /// Notes which freezes the writer has let go of, and gives their copies to `trash`.
@@ -393,9 +408,9 @@ impl<K: Key, S: State> Resident<K, S> {
 
     /// Removes about `budget` slots that are their default, written, and not touched since.
     fn bury(&mut self, budget: &mut usize) {
-        while *budget > 0 {
+        for _ in 0..(*budget).max(self.dead.len() / BURIAL_FRACTION) {
             let Some((table, tag)) = self.dead.pop() else { return };
-            *budget -= 1;
+            *budget = budget.saturating_sub(1);
             let room = Room { now: self.now, written: self.written, limit: self.limit };
             let slots = &mut self.tables[table as usize].slots;
             let is_dead =
@@ -470,17 +485,23 @@ impl Room {
     }
 
     /// Lets go of what has not been touched since the freeze before the last one written and, if
-    /// that is not enough for a state of `len` slots, of more. How many are gone.
+    /// that is not enough for a state of `len` slots, of more. How many are gone, and whether the
+    /// backend has rows of any of them: what was its default need not be looked for.
     #[cold]
-    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize) -> usize {
+    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize) -> (usize, bool) {
+        let mut had_rows = false;
         let before = slots.len();
         let old = self.now.wrapping_sub(self.written).wrapping_add(1);
-        slots.retain(|slot| !(self.may_go(slot) && self.now.wrapping_sub(slot.stamp) > old));
+        slots.retain(|slot| {
+            let goes = self.may_go(slot) && self.now.wrapping_sub(slot.stamp) > old;
+            had_rows |= goes && slot.below;
+            !goes
+        });
         if len - (before - slots.len()) >= self.limit {
             let some = slots.len().div_ceil(SWEEP_FRACTION);
-            slots.extract_if(|slot| self.may_go(slot)).take(some).for_each(drop);
+            slots.extract_if(|slot| self.may_go(slot)).take(some).for_each(|slot| had_rows |= slot.below);
         }
-        before - slots.len()
+        (before - slots.len(), had_rows)
     }
 }
 
@@ -517,14 +538,9 @@ impl<K: Key, S: State> Settle for Resident<K, S> {
 }
 
 impl<K: Key, S: State> Drop for Resident<K, S> {
-    /// The writer waits for what it was promised. After a panic nothing is copied any more: that
-    /// may call user code.
+    /// After a panic nothing is copied any more: that may call user code.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            if let Some(collecting) = &self.collecting {
-                drop(collecting.snapshot.rows.set(None));
-            }
-        } else {
+        if !std::thread::panicking() {
             self.collect_all();
         }
     }

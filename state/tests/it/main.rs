@@ -10,3 +10,4 @@ mod local_store;
 mod lying_disk;
 mod model;
 mod scripts;
+mod short_lived;

@@ -1,0 +1,119 @@
+//! Keys that live shortly, structs without fields, and user code that panics while it is copied.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+
+use pelton_dataflow::key::hash_of;
+use pelton_dataflow::time::Epoch;
+use pelton_state::checkpoint::names::{Declared, NameTable};
+use pelton_state::{Backend, KeyedAck, KeyedState, StateError, StateSpec, StateStore};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::Job;
+
+type Acks = Receiver<Result<KeyedAck, StateError>>;
+
+/// A store with a state of numbers, `first`, declared.
+fn open(memory_bytes: usize) -> (Job, StateStore, Acks) {
+    let mut names = NameTable::default();
+    let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
+    names
+        .declare(decls.iter().map(|decl| Declared {
+            operator: "first",
+            state: decl.name,
+            kind: decl.kind,
+            type_name: &decl.type_name,
+            fingerprint: &decl.fingerprint,
+            version: decl.version,
+        }))
+        .unwrap();
+    let mut job = Job { memory_bytes, ..Job::new(Backend::Memory) };
+    job.generation = 1;
+    let (mut options, acks) = job.options(0, 1, &[]);
+    options.ids = names;
+    (job, StateStore::open(options).unwrap(), acks)
+}
+
+/// Each freeze copies out what is left of the one before, which is then acknowledged.
+fn written_up_to_the_last(epoch: u64, acks: &Acks) {
+    if epoch > 1 {
+        assert_eq!(acks.recv().unwrap().unwrap().epoch, Epoch(epoch - 1));
+    }
+}
+
+/// What is its default again is not looked for in the backend, however many such keys there have been.
+#[test]
+fn keys_that_live_shortly_cost_no_reads() {
+    let (_job, store, acks) = open(1 << 17);
+    let mut first: KeyedState<u64, u64> = store.keyed("first", StateSpec::new()).unwrap();
+    let mut next = 0u64;
+    for epoch in 1..60u64 {
+        for _ in 0..4 {
+            for _ in 0..300 {
+                next += 1;
+                let mut values = first.values();
+                *values.state(hash_of(&next), &next).unwrap() += 1;
+                *values.state(hash_of(&next), &next).unwrap() -= 1;
+            }
+            store.slice(300);
+        }
+        first.freeze(Epoch(epoch)).unwrap();
+        written_up_to_the_last(epoch, &acks);
+    }
+    assert_eq!(store.backend_reads(), 0);
+}
+
+/// A struct without fields has no number: rows that are looked for by it would be another's.
+#[test]
+fn a_struct_without_fields_beside_another_reads_nothing_of_it() {
+    let (_job, store, acks) = open(1 << 15);
+    let mut first: KeyedState<u64, u64> = store.keyed("first", StateSpec::new()).unwrap();
+    let mut second: KeyedState<u64, ()> = store.keyed("second", StateSpec::new()).unwrap();
+    for epoch in 1..8u64 {
+        for key in (0..2_000u64).map(|key| epoch * 1_000 + key) {
+            *first.values().state(hash_of(&key), &key).unwrap() += 1;
+        }
+        let others = (0..9_000u64).map(|key| 1_000_000 + epoch * 10_000 + key);
+        for key in others.chain(if epoch > 3 { (epoch - 1) * 1_000..(epoch - 1) * 1_000 + 500 } else { 0..0 })
+        {
+            // As `fold` does with each record.
+            let read = second.values().state(hash_of(&key), &key).map(|mut unit| *unit = ());
+            assert!(read.is_ok(), "epoch {epoch}, key {key}: {}", read.unwrap_err());
+        }
+        first.freeze(Epoch(epoch)).unwrap();
+        second.freeze(Epoch(epoch)).unwrap();
+        for _ in 0..4 {
+            store.slice(600);
+        }
+        written_up_to_the_last(epoch, &acks);
+    }
+    let lost = (1_000..9_000u64).filter(|key| *first.values().state(hash_of(key), key).unwrap() == 0);
+    assert_eq!(lost.count(), 0);
+}
+
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Breaks(u64);
+
+impl Clone for Breaks {
+    fn clone(&self) -> Self {
+        assert!(!BROKEN.load(Ordering::SeqCst), "it cannot be cloned now");
+        Self(self.0)
+    }
+}
+
+/// The writer waits for no copies that are never made, and the epoch is not acknowledged. Without
+/// the rule this test never ends.
+#[test]
+fn a_clone_that_panics_as_a_worker_stops_ends_the_writer() {
+    let (_job, store, acks) = open(1 << 20);
+    let mut first: KeyedState<u64, Breaks> = store.keyed("first", StateSpec::new()).unwrap();
+    first.values().state(hash_of(&7u64), &7).unwrap().0 = 1;
+    first.freeze(Epoch(1)).unwrap();
+    BROKEN.store(true, Ordering::SeqCst);
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(first)));
+    assert!(dropped.is_err());
+    drop(store);
+    assert!(acks.recv().unwrap().is_err());
+}
