@@ -51,8 +51,8 @@ demo: build ## find fraud in 5 million payments, from the shard log to committed
 
 test: setup ## all tests, with assertions and overflow checks on
 	@if cargo nextest --version >/dev/null 2>&1; \
-	then cargo nextest run $(TESTING); \
-	else cargo test $(TESTING) --all-targets; fi
+	then cargo nextest run --no-fail-fast $(TESTING); \
+	else cargo test --no-fail-fast $(TESTING) --all-targets; fi
 
 soak: build ## kill, stop and rescale the demo's job under load, ROUNDS times, and judge what it leaves
 	@"$(BIN)/soak" --rounds $(ROUNDS) --directory "$(SOAK_DIR)"

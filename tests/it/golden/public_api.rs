@@ -49,6 +49,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("Watermarks::idle_after", "depends on the clock: operators/tests/it/splits.rs"),
     ("Watermarks::reject_ahead", "depends on the clock: operators/tests/it/event_times.rs"),
     ("FileSource::max_row_bytes", "a limit: connectors/tests/it/files_in.rs"),
+    ("LogSource::in_log", "as by its address, in a log that is open: tests/it/simulator"),
+    ("LogSink::in_log", "as above"),
     ("LogSource::starting_at", "where a job without a checkpoint begins: connectors/tests/it/log_in.rs"),
 ];
 
