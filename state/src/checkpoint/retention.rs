@@ -63,6 +63,11 @@ pub fn collect(
         files.sort_unstable();
         files.dedup();
     }
+    if !files.is_empty() || !entries.is_empty() {
+        // The newest entry may be of an append that failed. Were it to go after what it replaces is gone,
+        // nothing would be left.
+        store.settle(log::DIRECTORY)?;
+    }
     for path in &files {
         store.delete(path)?;
     }

@@ -38,4 +38,9 @@ impl Root {
         }
         Ok(())
     }
+
+    /// Makes the names in `directory` of the store durable.
+    pub(super) fn sync(&self, directory: &str) -> io::Result<()> {
+        self.directories.sync(&self.path.join(directory))
+    }
 }

@@ -235,6 +235,17 @@ impl CheckpointStore {
         Ok(paths)
     }
 
+    /// Makes all that [`Self::list`] finds right below `directory` durable: a put that failed may have left
+    /// what is seen but does not last.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn settle(&self, directory: &str) -> Result<(), StateError> {
+        // Stores that are no directory show only what lasts.
+        let Some(root) = &self.shared.root else { return Ok(()) };
+        root.sync(directory).map_err(|error| self.local_error("sync", directory, error))
+    }
+
     /// Deletes `path`; that it is not there is no error.
     ///
     /// # Errors
@@ -265,12 +276,14 @@ impl CheckpointStore {
     /// The path that something is about to be put at.
     fn place(&self, path: &str) -> Result<StorePath, StateError> {
         if let Some(root) = &self.shared.root {
-            root.make_room(path).map_err(|error| {
-                let source = object_store::Error::Generic { store: "local", source: error.into() };
-                StateError::store("make the directory of", self.full(path))(source)
-            })?;
+            root.make_room(path).map_err(|error| self.local_error("make the directory of", path, error))?;
         }
         self.path(path)
+    }
+
+    fn local_error(&self, action: &'static str, path: &str, error: std::io::Error) -> StateError {
+        let source = object_store::Error::Generic { store: "local", source: error.into() };
+        StateError::store(action, self.full(path))(source)
     }
 
     fn path(&self, path: &str) -> Result<StorePath, StateError> {

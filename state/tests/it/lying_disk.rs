@@ -148,13 +148,14 @@ impl Truth {
             duration_us: 0,
         });
         self.attempted.push(manifest.clone());
+        // Whether it is appended or not: a file that has left a worker's state never comes back.
+        job.files = named;
         let sequence = job.log.append(&manifest)?;
         self.acknowledged = Some(sequence);
         self.unanswered.clear();
         if savepoint {
             self.savepoints.insert(sequence, manifest);
         }
-        job.files = named;
         Ok(())
     }
 
