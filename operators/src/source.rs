@@ -24,7 +24,7 @@ use crate::watermarks::Watermarks;
 
 mod times;
 
-use times::TimeCheck;
+use times::{TimeCheck, TimesSeen};
 
 /// A source that waits for its watermark strategy.
 #[must_use = "a source becomes a stream with `.watermarks(...)`"]
@@ -325,23 +325,30 @@ where
             send_rejected(letters, self.dead_letters, &origin, out).map_err(OpError::from)?;
         }
         let time_of = &self.watermarks.time_of;
-        let mut records: Vec<Record<S::Item>> = if self.watermarks.by_arrival && times.len() == values.len() {
-            values.drain(..).zip(times.drain(..)).map(|(value, time)| Record::new(time, value)).collect()
+        let mut times_seen = TimesSeen::default();
+        let mut records: Vec<Record<S::Item>> = Vec::with_capacity(values.len());
+        if self.watermarks.by_arrival && times.len() == values.len() {
+            records.extend(values.drain(..).zip(times.drain(..)).map(|(value, time)| {
+                times_seen.note(time);
+                Record::new(time, value)
+            }));
         } else {
-            values.drain(..).map(|value| Record::new(time_of(&value), value)).collect()
-        };
+            records.extend(values.drain(..).map(|value| {
+                let time = time_of(&value);
+                times_seen.note(time);
+                Record::new(time, value)
+            }));
+        }
         times.clear();
         let check = TimeCheck { now_ms: now_us / 1_000, reject_ahead: self.watermarks.reject_ahead };
-        if !check.all_right(&records) {
+        if !check.all_right(&times_seen) {
             let letters = reject_times(&mut records, check, &split.name, &positions);
+            times_seen = TimesSeen::of(&records);
             // A time that is wrong by the clock may be right at the next try.
             send_rejected(letters.into_iter(), self.dead_letters, &origin, out)
                 .map_err(|malformed| malformed.to_string())?;
         }
-        let mut max_time = split.state.max_time;
-        for record in &records {
-            max_time = max_time.max(record.time);
-        }
+        let max_time = split.state.max_time.max(times_seen.greatest());
         let has_moved = max_time > split.state.max_time;
         split.state.max_time = max_time;
         if has_moved

@@ -17,6 +17,44 @@ const TOLD_AHEAD_MS: i64 = 2 * DAY_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// The least and the greatest event time of a batch. Records without one do not count.
+///
+/// Kept while the records are made: to go through a batch once more for it costs as much as to make it.
+pub(super) struct TimesSeen {
+    /// Less one, going round: what is no time at all comes to be the greatest.
+    least_less_one: i64,
+    greatest: EventTime,
+}
+
+impl Default for TimesSeen {
+    fn default() -> Self {
+        Self { least_less_one: i64::MAX, greatest: EventTime::MIN }
+    }
+}
+
+impl TimesSeen {
+    pub fn of<T>(records: &[Record<T>]) -> Self {
+        let mut seen = Self::default();
+        records.iter().for_each(|record| seen.note(record.time));
+        seen
+    }
+
+    #[inline]
+    pub fn note(&mut self, time: EventTime) {
+        self.least_less_one = self.least_less_one.min(time.0.wrapping_sub(1));
+        self.greatest = self.greatest.max(time);
+    }
+
+    /// [`EventTime::MIN`] if no record has a time.
+    pub fn greatest(&self) -> EventTime {
+        self.greatest
+    }
+
+    fn least(&self) -> EventTime {
+        EventTime(self.least_less_one.wrapping_add(1))
+    }
+}
+
 /// What is wrong with event times that are read at `now_ms`.
 #[derive(Clone, Copy)]
 pub(super) struct TimeCheck {
@@ -28,13 +66,9 @@ pub(super) struct TimeCheck {
 impl TimeCheck {
     /// Whether no record is malformed. What is right reaches from one time to another, so the least
     /// and the greatest tell.
-    pub fn all_right<T>(&self, records: &[Record<T>]) -> bool {
-        let (mut least, mut greatest) = (EventTime::END, EventTime::MIN);
-        for record in records.iter().filter(|record| record.time != EventTime::MIN) {
-            least = least.min(record.time);
-            greatest = greatest.max(record.time);
-        }
-        greatest == EventTime::MIN || (self.problem(least).is_none() && self.problem(greatest).is_none())
+    pub fn all_right(&self, seen: &TimesSeen) -> bool {
+        seen.greatest == EventTime::MIN
+            || (self.problem(seen.least()).is_none() && self.problem(seen.greatest).is_none())
     }
 
     /// Why a record of this time is malformed, if it is. No event time at all is none that is wrong.
@@ -98,6 +132,21 @@ mod tests {
         for time in [i64::MIN, -FARTHEST_MS, -1, 0, NOW_MS, YEAR_9999.0, FARTHEST_MS] {
             assert_eq!(check(None).problem(EventTime(time)), None);
         }
+    }
+
+    #[test]
+    fn records_without_a_time_do_not_count() {
+        let seen = |times: &[i64]| {
+            TimesSeen::of(&times.iter().map(|&ms| Record::new(EventTime(ms), ())).collect::<Vec<_>>())
+        };
+        for none in [&[][..], &[i64::MIN], &[i64::MIN, i64::MIN]] {
+            assert!(check(None).all_right(&seen(none)));
+            assert_eq!(seen(none).greatest(), EventTime::MIN);
+        }
+        assert_eq!(seen(&[7, i64::MIN, -3]).least(), EventTime(-3));
+        assert_eq!(seen(&[7, i64::MIN, -3]).greatest(), EventTime(7));
+        assert!(!check(None).all_right(&seen(&[0, i64::MIN + 1])));
+        assert!(!check(None).all_right(&seen(&[0, i64::MAX])));
     }
 
     #[test]
