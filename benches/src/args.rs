@@ -4,12 +4,37 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use serde::{Serialize, Serializer};
 
-/// Measures one workload on one engine.
-#[derive(Parser, Debug, Clone)]
+use crate::plot::PlotArgs;
+use crate::shape::Shape;
+
+/// The heading of the options that [`Shape`] is made of.
+const SHAPE: &str = "Shape of `keyed-count`, `log-append` and `log-scan`";
+
+/// Measures one workload on one engine, or draws how one scales.
+#[derive(Parser, Debug)]
 #[command(name = "pelton-bench", version, about, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// What is done instead of one run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// One run.
+    #[command(flatten)]
+    pub args: Option<Args>,
+}
+
+/// What can be done besides one run.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Plot(PlotArgs),
+}
+
+/// One run: a workload, who runs it, and how.
+#[derive(Parser, Debug, Clone)]
 pub struct Args {
     /// What is run
     #[arg(value_name = "W")]
@@ -38,6 +63,20 @@ pub struct Args {
     /// Print one JSON object instead of a text for people
     #[arg(long)]
     pub json: bool,
+    /// Bytes of a record; in `keyed-count` what is beyond 24 is a payload on the heap [default: 24;
+    /// in the log 150]
+    #[arg(long, value_name = "BYTES", help_heading = SHAPE)]
+    pub record_bytes: Option<usize>,
+    /// Splits of the source; in the log its shards [default: one for each worker; in the log 4]
+    #[arg(long, value_name = "N", help_heading = SHAPE, value_parser = value_parser!(u32).range(1..))]
+    pub splits: Option<u32>,
+    /// `keyed-count` alone: maps between source and count [default: 0]
+    #[arg(long, value_name = "N", help_heading = SHAPE, value_parser = value_parser!(u32).range(..=1_000))]
+    pub maps: Option<u32>,
+    /// `keyed-count` alone: counts in a row, each behind an exchange of its own and checking the one
+    /// before it [default: 1]
+    #[arg(long, value_name = "N", help_heading = SHAPE, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub operators: Option<u32>,
     /// Run as the child of a `startup` or `recovery` run, with its job in this directory
     #[arg(long, hide = true, value_name = "DIR")]
     pub child: Option<PathBuf>,
@@ -52,7 +91,13 @@ impl Args {
             (_, Workload::Latency) => 20 * self.rate(),
             (_, Workload::Startup | Workload::Recovery) => u64::MAX,
             (_, Workload::Fraud) => 5_000_000,
+            (_, Workload::LogAppend | Workload::LogScan) => 20_000_000,
         })
+    }
+
+    /// The shape of this run.
+    pub fn shape(&self) -> Shape {
+        Shape::of(self)
     }
 
     /// The rate of a workload that has one.
@@ -79,6 +124,10 @@ pub enum Workload {
     Recovery,
     /// The fraud detection example
     Fraud,
+    /// The shard log alone: one producer for each worker, each group of appends synced
+    LogAppend,
+    /// The shard log alone: reading back what was appended, one reader for each worker
+    LogScan,
 }
 
 impl fmt::Display for Workload {
@@ -132,7 +181,7 @@ impl Serialize for CheckpointEvery {
 }
 
 /// A count as people write it: `5000000`, `5_000_000`, `5m`, `100k`, `1g`.
-fn parse_count(text: &str) -> Result<u64, String> {
+pub fn parse_count(text: &str) -> Result<u64, String> {
     let plain = text.replace('_', "").to_ascii_lowercase();
     let (digits, factor) = match plain.as_bytes().last() {
         Some(b'k') => (&plain[..plain.len() - 1], 1_000),
@@ -153,7 +202,7 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         use clap::CommandFactory;
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]

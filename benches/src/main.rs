@@ -1,14 +1,19 @@
-//! The benchmark driver: one workload on one engine, its result verified inside the run.
+//! The benchmark driver: one workload on one engine, its result verified inside the run; or many
+//! runs, and a picture of them.
 //!
-//! In reading order: [`args`] (the command line), [`generator`] (what the workloads read),
-//! [`verify`] (what must come out), [`timely_ref`] and [`pelton_engine`] (who does the work),
-//! [`report`], [`usage`], [`progress`] and [`stopwatch`] (what is measured, and how).
+//! In reading order: [`args`] and [`shape`] (the command line), [`generator`] and [`large`] (what
+//! the workloads read), [`verify`] (what must come out), [`timely_ref`] and [`pelton_engine`] (who
+//! does the work), [`report`], [`usage`], [`progress`] and [`stopwatch`] (what is measured, and
+//! how), [`plot`] (how it scales).
 
 mod args;
 mod generator;
+mod large;
 mod pelton_engine;
+mod plot;
 mod progress;
 mod report;
+mod shape;
 mod stopwatch;
 mod timely_ref;
 mod usage;
@@ -16,27 +21,36 @@ mod verify;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
 
-use crate::args::{Args, Engine};
+use crate::args::{Args, Cli, Command, Engine};
+use crate::shape::Shape;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    if let Some(directory) = &args.child {
-        return pelton_engine::run_child(&args, directory);
-    }
-    let ran = match args.engine {
-        Engine::Pelton => pelton_engine::run(&args),
-        Engine::Timely => timely_ref::run(&args),
+    let ran = match Cli::parse() {
+        Cli { command: Some(Command::Plot(args)), .. } => plot::run(&args),
+        Cli { args: Some(args), .. } => run(&args),
+        Cli { .. } => unreachable!("a workload is required where there is no command"),
     };
     match ran {
-        Ok(report) => {
-            report.print(args.json);
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::print_error(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(args: &Args) -> Result<()> {
+    Shape::check(args)?;
+    if let Some(directory) = &args.child {
+        return pelton_engine::run_child(args, directory);
+    }
+    let report = match args.engine {
+        Engine::Pelton => pelton_engine::run(args),
+        Engine::Timely => timely_ref::run(args),
+    }?;
+    report.print(args.json);
+    Ok(())
 }

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::args::{Args, Backend, CheckpointEvery, Engine, Workload};
+use crate::shape::Shape;
 use crate::usage;
 
 /// What a run was asked to do.
@@ -16,7 +17,10 @@ pub struct Settings {
     pub keys: u64,
     /// Worker threads.
     pub workers: usize,
-    /// Where keyed state lives; the reference has none of these.
+    /// What records are like and what they pass.
+    #[serde(flatten)]
+    pub shape: Shape,
+    /// Where keyed state lives; the reference and the log have none of these.
     pub backend: Option<Backend>,
     /// Milliseconds between checkpoints; `null` if there are none.
     pub checkpoint_ms: CheckpointEvery,
@@ -48,6 +52,8 @@ pub struct Report {
     pub checkpoints_completed: u64,
     /// The longest time that a worker emitted nothing after the first 5 s; `null` in shorter runs.
     pub max_gap_ms: Option<f64>,
+    /// The most files that a worker wrote of its state in one epoch; `null` where that is not checked.
+    pub files_per_epoch: Option<usize>,
     /// From scheduled time to the sink.
     #[serde(flatten)]
     pub latency: Option<Latency>,
@@ -78,15 +84,17 @@ impl Report {
     /// The report of a run that has just ended after `elapsed`: takes the use of the machine now.
     pub fn now(args: &Args, elapsed: Duration) -> Self {
         let (events, seconds) = (args.events(), elapsed.as_secs_f64());
-        let of_pelton = args.engine == Engine::Pelton;
+        let is_log = matches!(args.workload, Workload::LogAppend | Workload::LogScan);
+        let has_state = args.engine == Engine::Pelton && !is_log;
         Self {
             workload: args.workload,
             engine: args.engine,
             settings: Settings {
                 keys: args.keys,
                 workers: args.workers,
-                backend: of_pelton.then_some(args.backend),
-                checkpoint_ms: if of_pelton { args.checkpoint_ms } else { CheckpointEvery(None) },
+                shape: args.shape(),
+                backend: has_state.then_some(args.backend),
+                checkpoint_ms: if has_state { args.checkpoint_ms } else { CheckpointEvery(None) },
                 rate: args.rate,
             },
             events,
@@ -96,6 +104,7 @@ impl Report {
             peak_rss_bytes: usage::peak_rss_bytes(),
             checkpoints_completed: 0,
             max_gap_ms: None,
+            files_per_epoch: None,
             latency: None,
         }
     }
@@ -107,8 +116,7 @@ impl Report {
         } else {
             self.for_people()
         };
-        // A closed output is the reader's own doing.
-        let _ = writeln!(std::io::stdout(), "{text}");
+        print_line(&text);
     }
 
     fn for_people(&self) -> String {
@@ -137,6 +145,9 @@ impl Report {
         if settings.checkpoint_ms.0.is_some() {
             text += &format!("; {} checkpoints", self.checkpoints_completed);
         }
+        if let Some(files) = self.files_per_epoch {
+            text += &format!("; files of state per worker and epoch: {files}");
+        }
         if let Some(gap) = self.max_gap_ms {
             text += &format!("; longest gap {gap:.1} ms");
         }
@@ -149,9 +160,21 @@ impl Report {
     }
 }
 
+/// A line of the result.
+pub fn print_line(text: &str) {
+    // A closed output is the reader's own doing.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Says on the error stream what goes on.
+pub fn note(text: &str) {
+    // Whoever closed the error stream does not want to see this.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Says on the error stream why there is no report.
 pub fn print_error(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "pelton-bench: {error:#}");
+    note(&format!("pelton-bench: {error:#}"));
 }
 
 #[cfg(test)]

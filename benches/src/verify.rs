@@ -83,9 +83,21 @@ fn window_weight(key: u64, start: i64) -> u64 {
     weight(key ^ (start as u64).wrapping_mul(0xd6e8_feb8_6659_fd93))
 }
 
-/// Fails unless `found` is what `workload` gives for `events` records over `keys` keys.
-pub fn check(workload: Workload, events: u64, keys: u64, found: Checksum) -> Result<()> {
-    let expected = expected(workload, events, keys);
+/// What a workload was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Input {
+    /// Records.
+    pub events: u64,
+    /// Distinct keys.
+    pub keys: u64,
+    /// Maps that move a record to the next key, in W1.
+    pub maps: u32,
+}
+
+/// Fails unless `found` is what `workload` gives for `input`.
+pub fn check(workload: Workload, input: &Input, found: Checksum) -> Result<()> {
+    let Input { events, keys, .. } = *input;
+    let expected = expected(workload, input);
     if found != expected {
         bail!(
             "{workload} gave a wrong result for {events} events over {keys} keys: \
@@ -100,7 +112,8 @@ pub fn check(workload: Workload, events: u64, keys: u64, found: Checksum) -> Res
 }
 
 /// The checksum that a workload has to come to, from a plain loop over its input.
-fn expected(workload: Workload, events: u64, keys: u64) -> Checksum {
+fn expected(workload: Workload, input: &Input) -> Checksum {
+    let Input { events, keys, .. } = *input;
     match workload {
         Workload::Passthrough => in_parallel(events, &|range| {
             let mut sum = Checksum::default();
@@ -108,19 +121,20 @@ fn expected(workload: Workload, events: u64, keys: u64) -> Checksum {
             sum
         }),
         Workload::TumblingSum => expected_sums(events, keys),
-        _ => expected_counts(events, keys),
+        _ => expected_counts(input),
     }
 }
 
 /// Of a key seen *n* times W1 gives 1, 2, ... *n*.
-fn expected_counts(events: u64, keys: u64) -> Checksum {
+fn expected_counts(&Input { events, keys, maps }: &Input) -> Checksum {
     let mut counts = vec![0u32; usize::try_from(keys).expect("keys fit in memory")];
     (0..events).for_each(|index| counts[event(index, keys).key as usize] += 1);
     let mut sum = Checksum { results: events, sum: 0 };
     for (key, count) in (0u64..).zip(counts) {
         let count = u64::from(count);
         let updates = count * (count + 1) / 2;
-        sum.sum = sum.sum.wrapping_add(weight(key).wrapping_mul(updates));
+        let mapped = (key + u64::from(maps)) % keys;
+        sum.sum = sum.sum.wrapping_add(weight(mapped).wrapping_mul(updates));
     }
     sum
 }
@@ -157,6 +171,7 @@ mod tests {
 
     const EVENTS: u64 = 30_000;
     const KEYS: u64 = 100;
+    const INPUT: Input = Input { events: EVENTS, keys: KEYS, maps: 0 };
 
     fn counts() -> Vec<(u64, u64)> {
         let mut counts = BTreeMap::new();
@@ -180,7 +195,7 @@ mod tests {
     fn a_right_count_passes_in_any_order() {
         let mut updates = counts();
         updates.reverse();
-        check(Workload::KeyedCount, EVENTS, KEYS, checksum(&updates)).unwrap();
+        check(Workload::KeyedCount, &INPUT, checksum(&updates)).unwrap();
     }
 
     #[test]
@@ -188,7 +203,7 @@ mod tests {
         let fails = |change: fn(&mut Vec<(u64, u64)>)| {
             let mut updates = counts();
             change(&mut updates);
-            assert!(check(Workload::KeyedCount, EVENTS, KEYS, checksum(&updates)).is_err());
+            assert!(check(Workload::KeyedCount, &INPUT, checksum(&updates)).is_err());
         };
         fails(|updates| updates.truncate(updates.len() - 1));
         fails(|updates| updates.push(updates[5]));
@@ -202,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn maps_move_counts_to_other_keys() {
+        let moved = |by: u64| {
+            let mut updates = counts();
+            updates.iter_mut().for_each(|update| update.0 = (update.0 + by) % KEYS);
+            check(Workload::KeyedCount, &Input { maps: 3, ..INPUT }, checksum(&updates))
+        };
+        moved(3).unwrap();
+        assert!(moved(2).is_err(), "a map that is left out shows");
+    }
+
+    #[test]
     fn window_sums_are_checked_per_window_and_key() {
         let mut sums: BTreeMap<(i64, u64), i64> = BTreeMap::new();
         for event in (0..EVENTS).map(|index| event(index, KEYS)) {
@@ -209,10 +235,10 @@ mod tests {
         }
         let mut right = Checksum::default();
         sums.iter().for_each(|(&(start, key), &sum)| right.summed(key, start, sum));
-        check(Workload::TumblingSum, EVENTS, KEYS, right).unwrap();
+        check(Workload::TumblingSum, &INPUT, right).unwrap();
 
         let mut wrong = Checksum::default();
         sums.iter().for_each(|(&(start, key), &sum)| wrong.summed(key, start + WINDOW_MS, sum));
-        assert!(check(Workload::TumblingSum, EVENTS, KEYS, wrong).is_err());
+        assert!(check(Workload::TumblingSum, &INPUT, wrong).is_err());
     }
 }

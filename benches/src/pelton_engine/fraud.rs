@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::job::directory;
 use crate::args::{Args, Backend};
 use crate::report::Report;
 use crate::stopwatch::Stopwatch;
@@ -19,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Makes `--events` payments, runs the job over them, and holds its alerts and counts against what
 /// was planted. Only the job is measured, from its start to its end.
 pub fn run(args: &Args) -> Result<Report> {
-    let directory = tempfile::Builder::new().prefix("pelton-bench-").tempdir()?;
+    let directory = directory()?;
     let at = |name: &str| directory.path().join(name).display().to_string();
     let payments = args.events().to_string();
     let log = ["--log", &at("log"), "--labels", &at("labels.jsonl"), "--payments", &payments];

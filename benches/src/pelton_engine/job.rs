@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pelton::connectors::ForEachBatch;
 use pelton::dataflow::record::{Data, Record};
 use pelton::prelude::Job;
 use pelton::runtime::{CheckpointInterval, JobReport, JobSettings, JobSpec, RestartStrategy};
 use pelton::state::files::Backend as StateBackend;
+use tempfile::TempDir;
 
 use crate::args::{Args, Backend};
 use crate::stopwatch::{Gaps, Stopwatch};
 use crate::verify::Checksum;
+
+/// Enough that some two of them have no merge of state files between them, which happens every eight.
+const RETAINED_CHECKPOINTS: usize = 5;
 
 /// The settings of a run in `directory`. A failure ends it: a benchmark that recovers has not
 /// measured what it says.
@@ -33,6 +37,7 @@ pub fn settings(args: &Args, directory: &Path) -> JobSettings {
             Backend::Memory => StateBackend::Memory,
         },
         restart: RestartStrategy::None,
+        retained_checkpoints: RETAINED_CHECKPOINTS,
         ..JobSettings::default()
     }
 }
@@ -44,10 +49,14 @@ pub fn spec(args: &Args, directory: &Path, build: impl FnOnce(&mut Job)) -> Resu
     Ok(JobSpec::new("bench", job.finish()?, settings(args, directory)))
 }
 
-/// Runs the job that `build` wires, from an empty directory to the end of its input.
-pub fn run(args: &Args, build: impl FnOnce(&mut Job)) -> Result<JobReport> {
-    let directory = tempfile::Builder::new().prefix("pelton-bench-").tempdir()?;
-    Ok(pelton::runtime::run(spec(args, directory.path(), build)?)?)
+/// An empty directory, which is gone when this is dropped.
+pub fn directory() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("pelton-bench-").tempdir().context("cannot make a directory to run in")
+}
+
+/// Runs the job that `build` wires in the empty `directory` to the end of its input.
+pub fn run(args: &Args, directory: &Path, build: impl FnOnce(&mut Job)) -> Result<JobReport> {
+    Ok(pelton::runtime::run(spec(args, directory, build)?)?)
 }
 
 /// What the sinks of a run have seen, over all workers.

@@ -50,7 +50,8 @@ pub fn run(args: &Args) -> Result<Report> {
     let progress = Progress::start(count);
     let (sink, done) = (seen.clone(), progress.counter());
     let since = Stopwatch::start();
-    let ran = job::run(args, |job: &mut Job| {
+    let directory = job::directory()?;
+    let ran = job::run(args, directory.path(), |job: &mut Job| {
         let make = move |index, due_us| (event(index, keys).key, due_us);
         let generator = Generator::scheduled(count, rate, make).splits(args.workers as u32);
         let due_ms = |&(_, due_us): &(u64, i64)| EventTime(due_us / 1_000);

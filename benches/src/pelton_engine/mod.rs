@@ -1,22 +1,24 @@
 //! The workloads on Pelton, through its public API alone.
 //!
 //! In reading order: [`job`] (how each of them is run), [`throughput`] (W0, W1, W2), [`latency`]
-//! (W3), [`process`] (`startup` and `recovery`, which need a process of their own), and [`fraud`]
-//! (the example). Each verifies its result before it reports.
+//! (W3), [`process`] (`startup` and `recovery`, which need a process of their own), [`fraud`]
+//! (the example), and [`log`] (the shard log, without a job). Each verifies its result before it
+//! reports; [`state_files`] looks at the checkpoints that a run has left.
 
 mod fraud;
 mod job;
 mod latency;
+mod log;
 mod process;
+mod state_files;
 mod throughput;
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::args::{Args, Workload};
-use crate::report::{self, Report};
+use crate::report::Report;
 
 /// Runs the workload that `args` names.
 pub fn run(args: &Args) -> Result<Report> {
@@ -26,16 +28,11 @@ pub fn run(args: &Args) -> Result<Report> {
         Workload::Startup => process::startup(args),
         Workload::Recovery => process::recovery(args),
         Workload::Fraud => fraud::run(args),
+        Workload::LogAppend | Workload::LogScan => log::run(args),
     }
 }
 
 /// Runs as the child of a `startup` or `recovery` run.
-pub fn run_child(args: &Args, directory: &Path) -> ExitCode {
-    match process::child(args, directory) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::print_error(&error);
-            ExitCode::FAILURE
-        }
-    }
+pub fn run_child(args: &Args, directory: &Path) -> Result<()> {
+    process::child(args, directory)
 }

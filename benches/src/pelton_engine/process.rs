@@ -36,7 +36,7 @@ struct Counted {
 
 /// From the start of a process to its first output.
 pub fn startup(args: &Args) -> Result<Report> {
-    let directory = tempfile::Builder::new().prefix("pelton-bench-").tempdir()?;
+    let directory = job::directory()?;
     let since = Stopwatch::start();
     let mut running = Running::start(args, directory.path())?;
     running.until(|line| line.out.is_some())?;
@@ -48,7 +48,7 @@ pub fn startup(args: &Args) -> Result<Report> {
 /// From kill -9 of a process that holds all keys, and has them in a checkpoint, to the first
 /// output of its successor that is beyond everything seen before.
 pub fn recovery(args: &Args) -> Result<Report> {
-    let directory = tempfile::Builder::new().prefix("pelton-bench-").tempdir()?;
+    let directory = job::directory()?;
     let mut first = Running::start(args, directory.path())?;
     let mut furthest = 0;
     first.until(|line| {

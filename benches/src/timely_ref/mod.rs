@@ -23,7 +23,7 @@ use crate::args::{Args, Workload};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::stopwatch::{Gaps, Stopwatch};
-use crate::verify::{self, Checksum};
+use crate::verify::{self, Checksum, Input};
 
 /// What a workload's dataflow is built with on each worker.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<Report> {
     let mut report = Report::now(args, elapsed);
     drop(progress);
     report.max_gap_ms = (elapsed > Gaps::WARM_UP).then_some(longest_gap_ms);
-    verify::check(args.workload, events, keys, checksum)?;
+    verify::check(args.workload, &Input { events, keys, maps: 0 }, checksum)?;
     Ok(report)
 }
 
