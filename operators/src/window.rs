@@ -5,7 +5,9 @@
 //! window is a pane of keyed state, fired whole and in slices: a barrier may fall between them,
 //! because an entry leaves the state as it is emitted.
 
+use std::cell::RefCell;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
@@ -189,7 +191,7 @@ type Held<A> = Option<<A as Aggregate>::Accumulator>;
 struct Running<K: Key, A: Aggregate> {
     aggregate: Arc<A>,
     windows: Tumbling,
-    panes: Panes<K, Held<A>>,
+    panes: Rc<RefCell<Panes<K, Held<A>>>>,
     groups: KeyGroups,
     /// Windows that end up to here have fired, or are firing.
     reached: Reached,
@@ -202,7 +204,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     fn new(
         aggregate: Arc<A>,
         windows: Tumbling,
-        panes: Panes<K, Held<A>>,
+        panes: Rc<RefCell<Panes<K, Held<A>>>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
         let reached = Reached::restore(cx)?;
@@ -224,6 +226,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
         let mut late = Vec::new();
         let mut records = records.into_iter();
+        let mut panes = self.panes.borrow_mut();
         // Records come in runs of one window, and to find a window takes a division.
         let (mut start, mut end) = (EventTime::END, EventTime::MIN);
         while let Some(first) = records.as_slice().first() {
@@ -239,7 +242,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
             let is_even = self.reached.is_even();
             if !is_late && is_even {
                 let keys = ahead[..run].iter().map(|record| (record.value.hash, &record.value.key));
-                self.panes.seek(end, keys);
+                panes.seek(end, keys);
             }
             for (nth, record) in records.by_ref().take(run).enumerate() {
                 let Record { time, value: Keyed { hash, key, value } } = record;
@@ -249,8 +252,8 @@ impl<K: Key, A: Aggregate> Running<K, A> {
                     continue;
                 }
                 let held = match is_even {
-                    true => self.panes.at_sought(nth, end, hash, &key)?,
-                    false => self.panes.at(end, hash, &key)?,
+                    true => panes.at_sought(nth, hash, &key)?,
+                    false => panes.at(end, hash, &key)?,
                 };
                 self.aggregate.add(held.get_or_insert_default(), value);
             }
@@ -261,9 +264,10 @@ impl<K: Key, A: Aggregate> Running<K, A> {
 
     /// Emits windows that have ended; whether it had to stop.
     fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
-        while let Some(end) = self.panes.next_window().filter(|end| *end <= self.reached.told()) {
+        let mut panes = self.panes.borrow_mut();
+        while let Some(end) = panes.next_window().filter(|end| *end <= self.reached.told()) {
             let start = self.windows.start_of(end);
-            for (hash, key, held) in self.panes.drain(end, self.batch_records)? {
+            for (hash, key, held) in panes.drain(end, self.batch_records)? {
                 let Some(accumulator) = held else { continue };
                 self.at_hand = Some(hash);
                 let value = self.aggregate.result(&accumulator);
@@ -298,7 +302,7 @@ impl<K: Key, A: Aggregate> Operator for Running<K, A> {
     }
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
-        self.panes.freeze(epoch)?;
+        self.panes.borrow_mut().freeze(epoch)?;
         // A barrier between slices finds windows half fired: what is late for them stays late,
         // though the stage has not published this watermark yet.
         Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })

@@ -208,11 +208,6 @@ impl<K: Key, C: Cell> Layers<K, C> {
         layers.filter_map(move |frozen| frozen.layer.tables.find(table, hash, key)).map(|entry| &entry.cell)
     }
 
-    /// The entries of one table in the frozen layers, the newest layer first.
-    pub(crate) fn frozen_entries(&self, table: usize) -> impl Iterator<Item = &Entry<K, C>> {
-        self.frozen.iter().rev().flat_map(move |frozen| frozen.layer.tables.table(table).iter())
-    }
-
     /// The cell of a key in the cache, which is noted as used.
     pub(crate) fn cached(&mut self, table: usize, hash: KeyHash, key: &K) -> Option<&C> {
         let entry = self.cache.find_mut(table, hash, key)?;
@@ -253,13 +248,6 @@ impl<K: Key, C: Cell> Layers<K, C> {
                 return;
             }
         }
-    }
-
-    /// Takes one table out of the cache.
-    pub(crate) fn take_cached(&mut self, table: usize) -> hashbrown::HashTable<Entry<K, C>> {
-        let taken = self.cache.take(table);
-        self.weight -= taken.iter().map(|entry| entry.cell.weight()).sum::<usize>();
-        taken
     }
 
     fn absorb_table(&mut self, table: usize, mut entries: hashbrown::HashTable<Entry<K, C>>) {

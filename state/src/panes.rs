@@ -5,7 +5,6 @@
 //! out, slice by slice, so that a barrier may fall in between.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,13 +13,16 @@ use pelton_dataflow::key::{Key, KeyGroup, KeyHash, hash_of};
 use pelton_dataflow::time::{Epoch, EventTime};
 
 use crate::error::StateError;
-use crate::layers::{Layer, Layers, Plain, Settle, Space, read_value};
+use crate::layers::{Layer, Plain, Settle, Space, read_value};
 use crate::ordered;
+use crate::resident::{Resident, Slot};
 use crate::rows;
-use crate::shards::{Entry, Place, Shards, Tag};
+use crate::shards::{Entry, Shards};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
+use crate::values::fetch;
+use crate::warm::{Warmed, Warming};
 
 /// A pane given out: one key of a fired window.
 pub type Fired<K, A> = (KeyHash, K, A);
@@ -31,49 +33,65 @@ pub struct Panes<K: Key, A: State> {
     open: Vec<Pane<K, A>>,
     /// The pane that was used last: records come in runs of one window.
     hot: usize,
-    /// Where keys of it were found that were sought last.
-    sought: Vec<Place>,
-    /// Entries in all overlays, and how many there may be before they are spilled.
-    entries: usize,
+    /// Keys that have been touched since the last freeze in all panes but the hot one.
+    touched_elsewhere: usize,
+    /// When so many keys have been touched they are frozen before their barrier comes.
     limit: usize,
     /// Tombstones of windows that fired since the last freeze.
     closed: Vec<Layer<K, Plain<A>>>,
-    below: Rc<RefCell<Below<K, A>>>,
     space: Space,
     upgrade: Option<Upgrade<A>>,
     port: Port,
 }
 
-struct Pane<K, A> {
+struct Pane<K: Key, A: State> {
     window: EventTime,
-    overlay: Shards<K, Plain<A>>,
-    /// Keys that have been given out since the last freeze and may have rows below.
+    keys: Resident<K, A>,
+    /// Keys that have been given out since the last freeze and have rows below.
     fired: Shards<K, Plain<A>>,
-    /// Tables below this one are in the overlay with all that lies below them: it is being fired.
+    /// Once it is being fired: all tables below this one are in memory with all that there is, and
+    /// what is not there does not exist, whatever rows the backend still has.
     merged: usize,
 }
 
-/// The layers below each pane.
-struct Below<K, A> {
-    windows: BTreeMap<EventTime, Layers<K, Plain<A>>>,
-}
-
-impl<K: Key, A: State> Settle for Below<K, A> {
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
-        self.windows.values_mut().for_each(|layers| layers.settle(budget, trash));
+impl<K: Key, A: State> Pane<K, A> {
+    /// The slot of a key, to be changed; `nth` of those sought last, if it was sought.
+    #[inline]
+    fn lend(
+        &mut self,
+        nth: Option<usize>,
+        hash: KeyHash,
+        key: &K,
+        (upgrade, port): (Option<Upgrade<A>>, &Port),
+    ) -> Result<&mut A, StateError> {
+        let merged = self.merged;
+        let find = |space: &Space| match space.partition.table(hash) < merged {
+            true => Ok(None),
+            false => fetch(space, hash, key, upgrade, port),
+        };
+        let Slot { value, changed, .. } = match nth {
+            Some(nth) => self.keys.lend_at(nth, hash, key, find)?,
+            None => self.keys.lend(hash, key, find)?,
+        };
+        *changed = true;
+        Ok(value)
     }
 }
 
 impl<K: Key, A: State> Panes<K, A> {
-    pub(crate) fn open(space: Space, upgrade: Option<Upgrade<A>>, port: Port) -> Result<Self, StateError> {
-        let below = Rc::new(RefCell::new(Below { windows: BTreeMap::new() }));
-        port.settles(&below);
+    /// The store looks after what it gives between batches.
+    pub(crate) fn open(
+        space: Space,
+        upgrade: Option<Upgrade<A>>,
+        port: Port,
+    ) -> Result<Rc<RefCell<Self>>, StateError> {
         let (open, closed) = (Vec::new(), Vec::new());
-        let sought = Vec::new();
         let mut panes =
-            Self { open, hot: 0, sought, entries: 0, limit: 0, closed, below, space, upgrade, port };
+            Self { open, hot: 0, touched_elsewhere: 0, limit: 0, closed, space, upgrade, port: port.clone() };
         panes.restore()?;
-        panes.take_shares();
+        let panes = Rc::new(RefCell::new(panes));
+        port.settles(&panes);
+        panes.borrow_mut().take_shares();
         Ok(panes)
     }
 
@@ -83,70 +101,33 @@ impl<K: Key, A: State> Panes<K, A> {
     /// It lies in the backend and cannot be read from there.
     #[inline]
     pub fn at(&mut self, window: EventTime, hash: KeyHash, key: &K) -> Result<&mut A, StateError> {
-        if self.entries >= self.limit {
-            self.spill();
-        }
-        if self.open.get(self.hot).is_none_or(|pane| pane.window != window) {
-            self.hot = self.locate(window);
-        }
-        let pane = &mut self.open[self.hot];
-        let table = self.space.partition.table(hash);
-        let (below, port, upgrade, entries, merged) =
-            (&self.below, &self.port, self.upgrade, &mut self.entries, pane.merged);
-        let entry = pane.overlay.find_or_insert(table, hash, key, || {
-            *entries += 1;
-            if table < merged {
-                let cell = Plain::default();
-                return Ok(Entry {
-                    tag: hash.into(),
-                    key: key.clone(),
-                    cell,
-                    changed: true,
-                    below: true,
-                    used: false,
-                });
-            }
-            let mut below = below.borrow_mut();
-            let layers = below.windows.get_mut(&window).expect("each open pane has its layers");
-            fetch(layers, table, hash, key, upgrade, port)
-        })?;
-        entry.changed = true;
-        Ok(&mut entry.cell.0)
+        self.heat(window);
+        self.lend(None, hash, key)
     }
 
     /// Looks up where some keys lie in the window that ends at `window`, to be asked for by
     /// [`Panes::at_sought`]: the waits for memory of many look-ups overlap.
     #[inline]
     pub fn seek<'k>(&mut self, window: EventTime, keys: impl Iterator<Item = (KeyHash, &'k K)>) {
-        if self.open.get(self.hot).is_none_or(|pane| pane.window != window) {
-            self.hot = self.locate(window);
-        }
-        let Self { open, hot, sought, space, .. } = self;
-        let overlay = &open[*hot].overlay;
-        sought.clear();
-        sought.extend(keys.map(|(hash, key)| overlay.seek(space.partition.table(hash), hash, key)));
+        self.heat(window);
+        self.open[self.hot].keys.seek(keys);
     }
 
-    /// As [`Panes::at`], for the `nth` key of those sought last.
+    /// As [`Panes::at`], for the `nth` key of those sought last, in the window where it was sought.
     ///
     /// # Errors
     /// As [`Panes::at`].
     #[inline]
-    pub fn at_sought(
-        &mut self,
-        nth: usize,
-        window: EventTime,
-        hash: KeyHash,
-        key: &K,
-    ) -> Result<&mut A, StateError> {
-        let place = self.sought[nth];
-        let pane = &self.open[self.hot];
-        if pane.window != window || !pane.overlay.is_at(place, hash, key) {
-            return self.at(window, hash, key);
+    pub fn at_sought(&mut self, nth: usize, hash: KeyHash, key: &K) -> Result<&mut A, StateError> {
+        self.lend(Some(nth), hash, key)
+    }
+
+    #[inline]
+    fn lend(&mut self, nth: Option<usize>, hash: KeyHash, key: &K) -> Result<&mut A, StateError> {
+        if self.touched_elsewhere + self.open[self.hot].keys.touched() >= self.limit {
+            self.spill();
         }
-        let entry = self.open[self.hot].overlay.at(place, hash, key).expect("it is there");
-        entry.changed = true;
-        Ok(&mut entry.cell.0)
+        self.open[self.hot].lend(nth, hash, key, (self.upgrade, &self.port))
     }
 
     /// The earliest window that holds anything.
@@ -163,17 +144,17 @@ impl<K: Key, A: State> Panes<K, A> {
     pub fn drain(&mut self, window: EventTime, max: usize) -> Result<Vec<Fired<K, A>>, StateError> {
         let mut out = Vec::new();
         let Ok(index) = self.open.binary_search_by_key(&window, |pane| pane.window) else { return Ok(out) };
-        let tables = self.space.partition.tables();
-        for table in 0..tables {
+        for table in 0..self.space.partition.tables() {
             if out.len() == max {
                 return Ok(out);
             }
-            if table >= self.open[index].merged {
-                self.merge(index, table)?;
+            let pane = &mut self.open[index];
+            if table >= pane.merged {
+                pane.merge(table, self.upgrade, &self.port)?;
             }
-            self.emit(index, table, max, &mut out);
+            pane.emit(table, max, &mut out);
         }
-        if self.open[index].overlay.is_empty() {
+        if self.open[index].keys.is_empty() {
             self.close(index);
         }
         Ok(out)
@@ -193,20 +174,12 @@ impl<K: Key, A: State> Panes<K, A> {
         for layer in self.closed.drain(..) {
             parts.push(Arc::new(layer));
         }
-        let mut below = self.below.borrow_mut();
         for pane in &mut self.open {
-            let layers = below.windows.get_mut(&pane.window).expect("each open pane has its layers");
-            let partition = &self.space.partition;
-            // A key that came back after it was given out counts: its layer is the newer one.
-            for tables in [&mut pane.fired, &mut pane.overlay] {
-                if !tables.is_empty() {
-                    parts.push(layers.push(std::mem::replace(tables, Shards::new(partition))));
-                }
-            }
-            pane.merged = 0;
+            // A key that came back after it was given out counts: its part is the later one.
+            parts.extend(pane.take_fired().map(|layer| Arc::new(layer) as _));
+            parts.extend(pane.keys.freeze());
         }
-        drop(below);
-        self.entries = 0;
+        self.touched_elsewhere = 0;
         self.take_shares();
         parts
     }
@@ -217,104 +190,64 @@ impl<K: Key, A: State> Panes<K, A> {
         self.port.spill(parts);
     }
 
+    /// Each pane may hold its part, and what others leave of theirs.
     fn take_shares(&mut self) {
-        let share = self.port.share::<Entry<K, Plain<A>>>(&self.space);
+        let share = self.port.share::<Slot<K, A>>(&self.space);
         self.limit = share.overlay_entries;
-        let mut below = self.below.borrow_mut();
-        let windows = below.windows.len().max(1);
-        let limit = (share.cache_entries / windows).max(1);
-        below.windows.values_mut().for_each(|layers| layers.limit = limit);
+        let held: usize = self.open.iter().map(|pane| pane.keys.len()).sum();
+        let part = share.resident_entries / self.open.len().max(1);
+        for pane in self.open.iter_mut().filter(|pane| pane.merged == 0) {
+            let others = held - pane.keys.len();
+            pane.keys.limit = share.resident_entries.saturating_sub(others).max(part).max(1);
+        }
+    }
+
+    /// Makes the pane of `window` the hot one.
+    #[inline]
+    fn heat(&mut self, window: EventTime) {
+        if self.open.get(self.hot).is_none_or(|pane| pane.window != window) {
+            self.locate(window);
+        }
     }
 
     #[cold]
-    fn locate(&mut self, window: EventTime) -> usize {
-        match self.open.binary_search_by_key(&window, |pane| pane.window) {
+    fn locate(&mut self, window: EventTime) {
+        let touched = |panes: &Self| panes.open.get(panes.hot).map_or(0, |pane| pane.keys.touched());
+        self.touched_elsewhere += touched(self);
+        self.hot = match self.open.binary_search_by_key(&window, |pane| pane.window) {
             Ok(index) => index,
             Err(index) => {
                 // All windows with rows were found when the state was opened.
                 self.insert(index, window, true);
+                self.take_shares();
                 index
             }
-        }
+        };
+        self.touched_elsewhere -= touched(self);
     }
 
-    fn insert(&mut self, index: usize, window: EventTime, complete: bool) {
+    fn insert(&mut self, index: usize, window: EventTime, is_complete: bool) {
         let space = Arc::new(Space {
             window: Some(window),
             operator: self.space.operator.clone(),
             row_bytes: self.space.row_bytes.clone(),
             ..self.space
         });
-        let tables = || Shards::new(&self.space.partition);
-        self.open.insert(index, Pane { window, overlay: tables(), fired: tables(), merged: 0 });
-        self.below.borrow_mut().windows.insert(window, Layers::new(space, complete));
-    }
-
-    /// Brings all that lies below one table of a pane up into its overlay.
-    fn merge(&mut self, index: usize, table: usize) -> Result<(), StateError> {
-        let pane = &mut self.open[index];
-        let mut below = self.below.borrow_mut();
-        let layers = below.windows.get_mut(&pane.window).expect("each open pane has its layers");
-        let groups = self.space.partition.unit_of_table(table);
-        // Nothing may leave the cache before it has been raised.
-        layers.limit = usize::MAX;
-        if !layers.complete && self.space.partition.tables_of(&groups).start == table {
-            for group in groups.map(KeyGroup) {
-                load_group(layers, group, self.upgrade, &self.port)?;
-            }
-        }
-        let entries = &mut self.entries;
-        let mut raise = |tag: Tag, key: &K, cell: &Plain<A>| {
-            let make = || {
-                *entries += 1;
-                let (key, cell) = (key.clone(), cell.clone());
-                Ok(Entry { tag, key, cell, changed: false, below: true, used: false })
-            };
-            match pane.overlay.find_or_insert::<Infallible>(table, tag, key, make) {
-                Ok(entry) => entry.below = true,
-                Err(never) => match never {},
-            }
-        };
-        layers.frozen_entries(table).for_each(|entry| raise(entry.tag, &entry.key, &entry.cell));
-        for entry in layers.take_cached(table) {
-            raise(entry.tag, &entry.key, &entry.cell);
-        }
-        pane.merged = table + 1;
-        Ok(())
-    }
-
-    fn emit(&mut self, index: usize, table: usize, max: usize, out: &mut Vec<Fired<K, A>>) {
-        let Pane { overlay, fired, .. } = &mut self.open[index];
-        let before = overlay.len();
-        while out.len() < max {
-            let Some(entry) = overlay.drain(table, 1).next() else { break };
-            let (tag, key) = (entry.tag, entry.key);
-            if entry.below {
-                let gone = || {
-                    let (key, cell) = (key.clone(), Plain::default());
-                    Ok(Entry { tag, key, cell, changed: true, below: true, used: false })
-                };
-                match fired.find_or_insert::<Infallible>(table, tag, &key, gone) {
-                    Ok(_) => {}
-                    Err(never) => match never {},
-                }
-            }
-            if entry.cell.0 != A::default() {
-                out.push((hash_of(&key), key, entry.cell.0));
-            }
-        }
-        self.entries -= before - overlay.len();
+        let upgrade = self.upgrade;
+        let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
+        let warming = (!is_complete).then(|| Warming::new(self.port.base_handle(), &space, Box::new(make)));
+        let (keys, fired) = (Resident::new(space, warming), Shards::new(&self.space.partition));
+        self.open.insert(index, Pane { window, keys, fired, merged: 0 });
     }
 
     fn close(&mut self, index: usize) {
-        let pane = self.open.remove(index);
+        let mut pane = self.open.remove(index);
+        // What was frozen has been copied out as it was given out.
+        pane.keys.collect_all();
+        self.closed.extend(pane.take_fired());
+        self.port.trash(Box::new(pane.keys));
         self.hot = 0;
-        if let Some(layers) = self.below.borrow_mut().windows.remove(&pane.window) {
-            if !pane.fired.is_empty() {
-                self.closed.push(Layer { tables: pane.fired, space: layers.space.clone() });
-            }
-            self.port.trash(Box::new(layers));
-        }
+        self.touched_elsewhere = self.open.iter().skip(1).map(|pane| pane.keys.touched()).sum();
     }
 
     /// Finds the windows that have rows: one look per key group and window.
@@ -342,61 +275,80 @@ impl<K: Key, A: State> Panes<K, A> {
     }
 }
 
-/// Copies the struct of a key up from below the overlay.
-#[inline(never)]
-fn fetch<K: Key, S: State>(
-    below: &mut Layers<K, Plain<S>>,
-    table: usize,
-    hash: KeyHash,
-    key: &K,
-    upgrade: Option<Upgrade<S>>,
-    port: &Port,
-) -> Result<Entry<K, Plain<S>>, StateError> {
-    let mut entry = Entry {
-        tag: hash.into(),
-        key: key.clone(),
-        cell: Plain::default(),
-        changed: false,
-        below: false,
-        used: false,
-    };
-    let frozen = below.frozen(table, hash, key).next().cloned();
-    if let Some(cell) = frozen {
-        entry.cell = cell;
-    } else if let Some(cell) = below.cached(table, hash, key) {
-        entry.cell = cell.clone();
-    } else if !below.complete && size_of::<S>() > 0 {
-        let mut row = Vec::new();
-        below.space.key(below.space.partition.group(hash), key, &mut row)?;
-        if let Some(bytes) = port.get(&row)? {
-            entry.cell = Plain(read_value(&bytes, &below.space, upgrade)?);
+impl<K: Key, A: State> Pane<K, A> {
+    /// Brings what the backend alone holds of one table into memory.
+    fn merge(&mut self, table: usize, upgrade: Option<Upgrade<A>>, port: &Port) -> Result<(), StateError> {
+        // Nothing may leave any more, and what has been given out may not come back.
+        self.keys.limit = usize::MAX;
+        self.keys.stop_warming();
+        let space = self.keys.space().clone();
+        let groups = space.partition.unit_of_table(table);
+        if !self.keys.is_complete() && space.partition.tables_of(&groups).start == table {
+            for group in groups.map(KeyGroup) {
+                load_group(&mut self.keys, group, upgrade, port)?;
+            }
+        }
+        self.merged = table + 1;
+        Ok(())
+    }
+
+    fn emit(&mut self, table: usize, max: usize, out: &mut Vec<Fired<K, A>>) {
+        let Self { keys, fired, .. } = self;
+        for slot in keys.take(table, max - out.len()) {
+            let Slot { tag, key, value, below, .. } = slot;
+            if below {
+                let gone = || {
+                    let (key, cell) = (key.clone(), Plain::default());
+                    Ok(Entry { tag, key, cell, changed: true, below: true, used: false })
+                };
+                match fired.find_or_insert::<Infallible>(table, tag, &key, gone) {
+                    Ok(_) => {}
+                    Err(never) => match never {},
+                }
+            }
+            if value != A::default() {
+                out.push((hash_of(&key), key, value));
+            }
         }
     }
-    entry.below = entry.cell.0 != S::default();
-    Ok(entry)
+
+    /// The tombstones of what has been given out since the last freeze, if there are any.
+    fn take_fired(&mut self) -> Option<Layer<K, Plain<A>>> {
+        if self.fired.is_empty() {
+            return None;
+        }
+        let space = self.keys.space().clone();
+        let tables = std::mem::replace(&mut self.fired, Shards::new(&space.partition));
+        Some(Layer { tables, space })
+    }
 }
 
-/// Takes all rows of one key group of a window into the cache.
+impl<K: Key, A: State> Settle for Panes<K, A> {
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
+        self.open.iter_mut().for_each(|pane| pane.keys.settle(budget, trash));
+    }
+
+    fn hand_over(&mut self) {
+        self.open.iter_mut().for_each(|pane| pane.keys.collect_all());
+    }
+}
+
+/// Takes all rows of one key group of a window that are not in memory.
 fn load_group<K: Key, A: State>(
-    layers: &mut Layers<K, Plain<A>>,
+    keys: &mut Resident<K, A>,
     group: KeyGroup,
     upgrade: Option<Upgrade<A>>,
     port: &Port,
 ) -> Result<(), StateError> {
+    let space = keys.space().clone();
     let mut from = Vec::new();
-    layers.space.head(group, &mut from);
+    space.head(group, &mut from);
     let prefix = from.len();
     let to = ordered::end_of_prefix(&from);
     for row in port.base().scan(from..to)? {
         let (row, bytes) = row?;
-        let key: K =
-            ordered::decode(&row[prefix..]).map_err(|error| layers.space.codec("read", "key", &error))?;
-        let hash = hash_of(&key);
-        let table = layers.space.partition.table(hash);
-        if layers.cache.find(table, hash, &key).is_none() {
-            let cell = Plain(read_value(&bytes, &layers.space, upgrade)?);
-            layers.remember(table, hash, &key, cell);
-        }
+        let key: K = ordered::decode(&row[prefix..]).map_err(|error| space.codec("read", "key", &error))?;
+        keys.lay_under(hash_of(&key), key, Plain(read_value(&bytes, &space, upgrade)?));
     }
     Ok(())
 }

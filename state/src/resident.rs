@@ -50,14 +50,14 @@ type Stamp = u16;
 /// One key with its struct. Small, as the caches of the processor decide the speed: 24 bytes for
 /// a number by a number.
 pub(crate) struct Slot<K, S> {
-    tag: Tag,
+    pub(crate) tag: Tag,
     /// When it was last touched.
     stamp: Stamp,
     /// Changed at that time, and not copied out yet.
     pub(crate) changed: bool,
     /// Rows of it lie in the backend or are on their way: deleting it must be written.
-    below: bool,
-    key: K,
+    pub(crate) below: bool,
+    pub(crate) key: K,
     pub(crate) value: S,
 }
 
@@ -242,6 +242,25 @@ impl<K: Key, S: State> Resident<K, S> {
         self.touched
     }
 
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether what is not here does not exist.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Takes up no more rows of the backend but those that are laid under.
+    pub(crate) fn stop_warming(&mut self) {
+        self.warming = None;
+    }
+
     /// Looks up where the slots of some keys lie, for [`Resident::lend_at`]. One look-up waits for
     /// memory twice; those of many keys wait together.
     #[inline]
@@ -348,6 +367,22 @@ impl<K: Key, S: State> Resident<K, S> {
             snapshot: snapshot.clone(),
         });
         Some(snapshot)
+    }
+
+    /// Takes up to `max` slots out of one table, in no particular order; what the last freeze has
+    /// of them is copied out first.
+    pub(crate) fn take(&mut self, table: usize, max: usize) -> impl Iterator<Item = Slot<K, S>> + '_ {
+        let Self { tables, collecting, len, .. } = self;
+        let slots = &mut tables[table].slots;
+        let taken = max.min(slots.len());
+        *len -= taken;
+        slots.extract_if(|_| true).take(taken).map(move |mut slot| {
+            if let Some(collecting) = collecting.as_mut().filter(|it| slot.changed && slot.stamp == it.stamp)
+            {
+                collecting.copy_out(table, &mut slot);
+            }
+            slot
+        })
     }
 
     /// Copies out all that is left of the last freeze.

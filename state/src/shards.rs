@@ -221,30 +221,6 @@ impl<K: Eq, C> Shards<K, C> {
         self.tables[table].find_mut(tag.spread(), |entry| entry.tag == tag && entry.key == *key)
     }
 
-    /// Where the entry of a key is.
-    #[inline]
-    pub(crate) fn seek(&self, table: usize, tag: impl Into<Tag>, key: &K) -> Place {
-        let tag = tag.into();
-        let same = |entry: &Entry<K, C>| entry.tag == tag && entry.key == *key;
-        Place::seek(table, &self.tables[table], tag, same)
-    }
-
-    /// Whether the entry of a key still is where it was found.
-    #[inline]
-    pub(crate) fn is_at(&self, place: Place, tag: impl Into<Tag>, key: &K) -> bool {
-        let tag = tag.into();
-        let entry = self.tables[place.table as usize].get_bucket(place.bucket as usize);
-        entry.is_some_and(|entry| entry.tag == tag && entry.key == *key)
-    }
-
-    /// The entry of a key, if it still is where it was found.
-    #[inline]
-    pub(crate) fn at(&mut self, place: Place, tag: impl Into<Tag>, key: &K) -> Option<&mut Entry<K, C>> {
-        let tag = tag.into();
-        let entry = self.tables[place.table as usize].get_bucket_mut(place.bucket as usize)?;
-        (entry.tag == tag && entry.key == *key).then_some(entry)
-    }
-
     /// The entry of a key; if there is none, the one that `make` gives.
     #[inline]
     pub(crate) fn find_or_insert<E>(

@@ -192,7 +192,7 @@ impl StateStore {
         operator: &str,
         state: &'static str,
         spec: &StateSpec<A>,
-    ) -> Result<Panes<K, A>, StateError> {
+    ) -> Result<Rc<RefCell<Panes<K, A>>>, StateError> {
         let space = self.space(&operator.into(), state, spec.version.unwrap_or(1), PANE_TABLES)?;
         Panes::open(space, spec.upgrade, self.port())
     }

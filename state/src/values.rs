@@ -151,7 +151,7 @@ impl<K: Key, S: State> Settle for Values<K, S> {
 
 /// Reads the struct of a key from the backend.
 #[cold]
-fn fetch<K: Key, S: State>(
+pub(crate) fn fetch<K: Key, S: State>(
     space: &Space,
     hash: KeyHash,
     key: &K,

@@ -1,7 +1,9 @@
 //! A job of some workers without a job: states side by side, keys routed to their owners.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
 
 use pelton_dataflow::key::{KeyGroups, hash_of};
@@ -126,7 +128,7 @@ impl Job {
 pub struct Worker {
     pub store: StateStore,
     pub cards: KeyedState<Key, Card>,
-    pub sums: Panes<Key, u64>,
+    pub sums: Rc<RefCell<Panes<Key, u64>>>,
     acks: Receiver<Result<KeyedAck, StateError>>,
     acked: HashMap<Epoch, KeyedAck>,
 }
@@ -142,7 +144,7 @@ impl Worker {
 
     pub fn freeze(&mut self, epoch: u64) {
         self.cards.freeze(Epoch(epoch)).unwrap();
-        self.sums.freeze(Epoch(epoch)).unwrap();
+        self.sums.borrow_mut().freeze(Epoch(epoch)).unwrap();
     }
 
     /// Waits for what the store says next.

@@ -133,7 +133,7 @@ impl Run {
             Op::Fire(domain, up_to) => self.fire(*domain, *up_to),
             Op::Add(card, window) => {
                 let (worker, key, hash) = self.at(*card);
-                *self.workers[worker].sums.at(EventTime(*window), hash, &key).unwrap() += 1;
+                *self.workers[worker].sums.borrow_mut().at(EventTime(*window), hash, &key).unwrap() += 1;
                 *self.model.sums.entry(*window).or_default().entry(key).or_default() += 1;
             }
             Op::Drain(max) => self.drain(*max),
@@ -239,13 +239,13 @@ impl Run {
         let (groups, workers) = (self.job.groups, self.workers.len());
         for (index, worker) in self.workers.iter_mut().enumerate() {
             let own = |key: &&Key| owner(groups, key, workers) == index;
-            let Some(window) = worker.sums.next_window() else {
+            let Some(window) = worker.sums.borrow().next_window() else {
                 assert!(!self.model.sums.values().any(|sums| sums.keys().any(|key| own(&key))));
                 continue;
             };
             let sums = self.model.sums.entry(window.0).or_default();
             let expected = sums.keys().filter(own).count().min(max);
-            let drained = worker.sums.drain(window, max).unwrap();
+            let drained = worker.sums.borrow_mut().drain(window, max).unwrap();
             assert_eq!(drained.len(), expected, "a slice of window {window}");
             for (hash, key, sum) in drained {
                 assert_eq!((hash, sums.remove(&key)), (hash_of(&key), Some(sum)), "{key:?} in {window}");
@@ -262,7 +262,7 @@ impl Run {
             self.drain(5);
         }
         assert!(self.model.sums.values().all(BTreeMap::is_empty), "all windows have been drained");
-        assert!(self.workers.iter().all(|worker| worker.sums.next_window().is_none()));
+        assert!(self.workers.iter().all(|worker| worker.sums.borrow().next_window().is_none()));
     }
 }
 

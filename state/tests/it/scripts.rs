@@ -37,7 +37,7 @@ fn spill_in_progress_when_the_barrier_arrives() {
         for card in 0..200 {
             pay(&mut workers, &job, card, 10);
         }
-        workers[0].sums.freeze(Epoch(1)).unwrap();
+        workers[0].sums.borrow_mut().freeze(Epoch(1)).unwrap();
         let saved = acks(&mut workers, 1);
         freeze(&mut workers, 2);
         let later = acks(&mut workers, 2);
@@ -360,21 +360,21 @@ fn a_window_fires_in_slices_with_barriers_in_between() {
         let mut workers = job.start(1, &[]);
         let window = EventTime(10);
         for card in 0..60 {
-            *workers[0].sums.at(window, hash_of(&key(card)), &key(card)).unwrap() += 1;
+            *workers[0].sums.borrow_mut().at(window, hash_of(&key(card)), &key(card)).unwrap() += 1;
         }
-        *workers[0].sums.at(EventTime(20), hash_of(&key(0)), &key(0)).unwrap() += 1;
+        *workers[0].sums.borrow_mut().at(EventTime(20), hash_of(&key(0)), &key(0)).unwrap() += 1;
         freeze(&mut workers, 1);
-        let mut given = workers[0].sums.drain(window, 25).unwrap();
+        let mut given = workers[0].sums.borrow_mut().drain(window, 25).unwrap();
         freeze(&mut workers, 2);
-        given.extend(workers[0].sums.drain(window, 25).unwrap());
+        given.extend(workers[0].sums.borrow_mut().drain(window, 25).unwrap());
         let saved = acks(&mut workers, 2);
         given.truncate(25);
         workers.clear();
 
-        let mut workers = job.start(1, &saved);
-        assert_eq!(workers[0].sums.next_window(), Some(window));
+        let workers = job.start(1, &saved);
+        assert_eq!(workers[0].sums.borrow().next_window(), Some(window));
         loop {
-            let slice = workers[0].sums.drain(window, 25).unwrap();
+            let slice = workers[0].sums.borrow_mut().drain(window, 25).unwrap();
             if slice.is_empty() {
                 break;
             }
@@ -385,7 +385,7 @@ fn a_window_fires_in_slices_with_barriers_in_between() {
         let mut expected: Vec<Key> = (0..60).map(key).collect();
         expected.sort();
         assert_eq!(keys, expected, "{backend:?}: each key once");
-        assert_eq!(workers[0].sums.next_window(), Some(EventTime(20)));
+        assert_eq!(workers[0].sums.borrow().next_window(), Some(EventTime(20)));
     }
 }
 
