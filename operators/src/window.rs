@@ -163,7 +163,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         if let Err(problem) = windows.check() {
             graph.mistake(&name, problem, location);
         }
-        let spec = StateSpec::<Held<A>>::new();
+        let spec = StateSpec::<A::Accumulator>::new();
         let decl = spec.pane_decl::<K>(PANES);
         let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
         let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
@@ -171,7 +171,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         add.detail = windows.to_string();
         let aggregate = Arc::new(aggregate);
         let factory = move |cx: &OperatorContext<'_>| {
-            let panes = store(cx)?.panes::<K, Held<A>>(cx.name, PANES, &spec)?;
+            let panes = store(cx)?.panes::<K, A::Accumulator>(cx.name, PANES, &spec)?;
             Ok::<_, OpError>(
                 Box::new(Running::new(aggregate.clone(), windows, panes, cx)?) as Box<dyn Operator>
             )
@@ -184,14 +184,10 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     }
 }
 
-/// What a window holds of a key. State that equals its default takes no space, but a window whose
-/// records add up to the default, as to a sum of 0, has them all the same.
-type Held<A> = Option<<A as Aggregate>::Accumulator>;
-
 struct Running<K: Key, A: Aggregate> {
     aggregate: Arc<A>,
     windows: Tumbling,
-    panes: Rc<RefCell<Panes<K, Held<A>>>>,
+    panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
     groups: KeyGroups,
     /// Windows that end up to here have fired, or are firing.
     reached: Reached,
@@ -204,7 +200,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     fn new(
         aggregate: Arc<A>,
         windows: Tumbling,
-        panes: Rc<RefCell<Panes<K, Held<A>>>>,
+        panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
         let reached = Reached::restore(cx)?;
@@ -255,7 +251,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
                     true => panes.at_sought(nth, hash, &key)?,
                     false => panes.at(end, hash, &key)?,
                 };
-                self.aggregate.add(held.get_or_insert_default(), value);
+                self.aggregate.add(held, value);
             }
         }
         self.at_hand = None;
@@ -267,8 +263,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
         let mut panes = self.panes.borrow_mut();
         while let Some(end) = panes.next_window().filter(|end| *end <= self.reached.told()) {
             let start = self.windows.start_of(end);
-            for (hash, key, held) in panes.drain(end, self.batch_records)? {
-                let Some(accumulator) = held else { continue };
+            for (hash, key, accumulator) in panes.drain(end, self.batch_records)? {
                 self.at_hand = Some(hash);
                 let value = self.aggregate.result(&accumulator);
                 self.results.push(EventTime(end.0 - 1), WindowResult { key, start, end, value });

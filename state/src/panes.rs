@@ -5,23 +5,23 @@
 //! out, slice by slice, so that a barrier may fall in between.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pelton_dataflow::key::{Key, KeyGroup, KeyHash, hash_of};
 use pelton_dataflow::time::{Epoch, EventTime};
+use serde::{Deserialize, Serialize};
 
 use crate::error::StateError;
-use crate::layers::{Layer, Plain, Settle, Space, read_value};
+use crate::layers::{FrozenPart, Plain, Settle, Space, read_value};
 use crate::ordered;
 use crate::resident::{Resident, Slot};
-use crate::rows;
-use crate::shards::{Entry, Shards};
+use crate::rows::{self, Kind, RowBuffer};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
 use crate::store::dispatch::Parts;
-use crate::values::fetch;
+use crate::values::read_row;
 use crate::warm::{Warmed, Warming};
 
 /// A pane given out: one key of a fired window.
@@ -37,8 +37,8 @@ pub struct Panes<K: Key, A: State> {
     touched_elsewhere: usize,
     /// When so many keys have been touched they are frozen before their barrier comes.
     limit: usize,
-    /// Tombstones of windows that fired since the last freeze.
-    closed: Vec<Layer<K, Plain<A>>>,
+    /// What was given out of windows that are gone since the last freeze.
+    closed: Vec<GivenOut<K>>,
     space: Space,
     upgrade: Option<Upgrade<A>>,
     port: Port,
@@ -46,12 +46,40 @@ pub struct Panes<K: Key, A: State> {
 
 struct Pane<K: Key, A: State> {
     window: EventTime,
-    keys: Resident<K, A>,
-    /// Keys that have been given out since the last freeze and have rows below.
-    fired: Shards<K, Plain<A>>,
+    keys: Resident<K, Present<A>>,
+    /// Keys that have been given out since the last freeze and have rows below, by table.
+    given_out: Vec<Vec<K>>,
     /// Once it is being fired: all tables below this one are in memory with all that there is, and
     /// what is not there does not exist, whatever rows the backend still has.
     merged: usize,
+}
+
+/// What is in a pane is there, even if it is its default: it equals nothing.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Present<A>(A);
+
+impl<A> PartialEq for Present<A> {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+/// Tombstones of keys that have been given out.
+struct GivenOut<K> {
+    tables: Vec<Vec<K>>,
+    space: Arc<Space>,
+}
+
+impl<K: Key> FrozenPart for GivenOut<K> {
+    fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
+        let partition = &self.space.partition;
+        for key in partition.tables_of(groups).flat_map(|table| &self.tables[table]) {
+            let group = partition.group(hash_of(key));
+            out.add(Kind::Delete, |row| self.space.key(group, key, row), |_| Ok(()))?;
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, A: State> Pane<K, A> {
@@ -67,14 +95,14 @@ impl<K: Key, A: State> Pane<K, A> {
         let merged = self.merged;
         let find = |space: &Space| match space.partition.table(hash) < merged {
             true => Ok(None),
-            false => fetch(space, hash, key, upgrade, port),
+            false => Ok(read_row(space, hash, key, upgrade, port)?.map(Present)),
         };
         let Slot { value, changed, .. } = match nth {
             Some(nth) => self.keys.lend_at(nth, hash, key, find)?,
             None => self.keys.lend(hash, key, find)?,
         };
         *changed = true;
-        Ok(value)
+        Ok(&mut value.0)
     }
 }
 
@@ -95,7 +123,8 @@ impl<K: Key, A: State> Panes<K, A> {
         Ok(panes)
     }
 
-    /// What is kept for `key` in the window that ends at `window`, to be changed.
+    /// What is kept for `key` in the window that ends at `window`, to be changed. From then on the window has
+    /// the key, until it is given out.
     ///
     /// # Errors
     /// It lies in the backend and cannot be read from there.
@@ -171,12 +200,10 @@ impl<K: Key, A: State> Panes<K, A> {
 
     fn freeze_parts(&mut self) -> Parts {
         let mut parts = Parts::default();
-        for layer in self.closed.drain(..) {
-            parts.push(Arc::new(layer));
-        }
+        parts.extend(self.closed.drain(..).map(|given_out| Arc::new(given_out) as _));
         for pane in &mut self.open {
             // A key that came back after it was given out counts: its part is the later one.
-            parts.extend(pane.take_fired().map(|layer| Arc::new(layer) as _));
+            parts.extend(pane.take_given_out().map(|given_out| Arc::new(given_out) as _));
             parts.extend(pane.keys.freeze());
         }
         self.touched_elsewhere = 0;
@@ -192,7 +219,7 @@ impl<K: Key, A: State> Panes<K, A> {
 
     /// Each pane may hold its part, and what others leave of theirs.
     fn take_shares(&mut self) {
-        let share = self.port.share::<Slot<K, A>>(&self.space);
+        let share = self.port.share::<Slot<K, Present<A>>>(&self.space);
         self.limit = share.overlay_entries;
         let held: usize = self.open.iter().map(|pane| pane.keys.len()).sum();
         let part = share.resident_entries / self.open.len().max(1);
@@ -234,17 +261,19 @@ impl<K: Key, A: State> Panes<K, A> {
             ..self.space
         });
         let upgrade = self.upgrade;
-        let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
+        let make = move |space: &Space, _: &[u8], value: &[u8]| {
+            Ok(Plain(Present(read_value(value, space, upgrade)?)))
+        };
         let warming = (!is_complete).then(|| Warming::new(self.port.base_handle(), &space, Box::new(make)));
-        let (keys, fired) = (Resident::new(space, warming), Shards::new(&self.space.partition));
-        self.open.insert(index, Pane { window, keys, fired, merged: 0 });
+        let keys = Resident::new(space, warming);
+        self.open.insert(index, Pane { window, keys, given_out: Vec::new(), merged: 0 });
     }
 
     fn close(&mut self, index: usize) {
         let mut pane = self.open.remove(index);
         // What was frozen has been copied out as it was given out.
         pane.keys.collect_all();
-        self.closed.extend(pane.take_fired());
+        self.closed.extend(pane.take_given_out());
         self.port.trash(Box::new(pane.keys));
         self.hot = 0;
         self.touched_elsewhere = self.open.iter().skip(1).map(|pane| pane.keys.touched()).sum();
@@ -293,33 +322,25 @@ impl<K: Key, A: State> Pane<K, A> {
     }
 
     fn emit(&mut self, table: usize, max: usize, out: &mut Vec<Fired<K, A>>) {
-        let Self { keys, fired, .. } = self;
-        for slot in keys.take(table, max - out.len()) {
-            let Slot { tag, key, value, below, .. } = slot;
+        let Self { keys, given_out, .. } = self;
+        for Slot { key, value, below, .. } in keys.take(table, max - out.len()) {
             if below {
-                let gone = || {
-                    let (key, cell) = (key.clone(), Plain::default());
-                    Ok(Entry { tag, key, cell, changed: true, below: true, used: false })
-                };
-                match fired.find_or_insert::<Infallible>(table, tag, &key, gone) {
-                    Ok(_) => {}
-                    Err(never) => match never {},
-                }
+                given_out.resize_with(given_out.len().max(table + 1), Vec::new);
+                given_out[table].push(key.clone());
             }
-            if value != A::default() {
-                out.push((hash_of(&key), key, value));
-            }
+            out.push((hash_of(&key), key, value.0));
         }
     }
 
     /// The tombstones of what has been given out since the last freeze, if there are any.
-    fn take_fired(&mut self) -> Option<Layer<K, Plain<A>>> {
-        if self.fired.is_empty() {
+    fn take_given_out(&mut self) -> Option<GivenOut<K>> {
+        if self.given_out.is_empty() {
             return None;
         }
         let space = self.keys.space().clone();
-        let tables = std::mem::replace(&mut self.fired, Shards::new(&space.partition));
-        Some(Layer { tables, space })
+        let mut tables = std::mem::take(&mut self.given_out);
+        tables.resize_with(space.partition.tables(), Vec::new);
+        Some(GivenOut { tables, space })
     }
 }
 
@@ -335,7 +356,7 @@ impl<K: Key, A: State> Settle for Panes<K, A> {
 
 /// Takes all rows of one key group of a window that are not in memory.
 fn load_group<K: Key, A: State>(
-    keys: &mut Resident<K, A>,
+    keys: &mut Resident<K, Present<A>>,
     group: KeyGroup,
     upgrade: Option<Upgrade<A>>,
     port: &Port,
@@ -348,7 +369,7 @@ fn load_group<K: Key, A: State>(
     for row in port.base().scan(from..to)? {
         let (row, bytes) = row?;
         let key: K = ordered::decode(&row[prefix..]).map_err(|error| space.codec("read", "key", &error))?;
-        keys.lay_under(hash_of(&key), key, Plain(read_value(&bytes, &space, upgrade)?));
+        keys.lay_under(hash_of(&key), key, Plain(Present(read_value(&bytes, &space, upgrade)?)));
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ type Stamp = u16;
 /// One key with its struct. Small, as the caches of the processor decide the speed: 24 bytes for
 /// a number by a number.
 pub(crate) struct Slot<K, S> {
-    pub(crate) tag: Tag,
+    tag: Tag,
     /// When it was last touched.
     stamp: Stamp,
     /// Changed at that time, and not copied out yet.

@@ -149,9 +149,9 @@ impl<K: Key, S: State> Settle for Values<K, S> {
     }
 }
 
-/// Reads the struct of a key from the backend.
+/// The struct of a key in the backend.
 #[cold]
-pub(crate) fn fetch<K: Key, S: State>(
+fn fetch<K: Key, S: State>(
     space: &Space,
     hash: KeyHash,
     key: &K,
@@ -159,9 +159,17 @@ pub(crate) fn fetch<K: Key, S: State>(
     port: &Port,
 ) -> Result<Option<S>, StateError> {
     // A struct without fields has no rows, and no number of its own to look for them by.
-    if size_of::<S>() == 0 {
-        return Ok(None);
-    }
+    if size_of::<S>() == 0 { Ok(None) } else { read_row(space, hash, key, upgrade, port) }
+}
+
+/// Reads the row of a key from the backend.
+pub(crate) fn read_row<K: Key, S: State>(
+    space: &Space,
+    hash: KeyHash,
+    key: &K,
+    upgrade: Option<Upgrade<S>>,
+    port: &Port,
+) -> Result<Option<S>, StateError> {
     let mut row = Vec::new();
     space.key(space.partition.group(hash), key, &mut row)?;
     port.get(&row)?.map(|bytes| read_value(&bytes, space, upgrade)).transpose()

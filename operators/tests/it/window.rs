@@ -36,6 +36,28 @@ fn a_sum_of_nothing_is_a_result() {
     assert_eq!(script.output(), ["sum@9 (1, 0, 10, 0)"]);
 }
 
+/// Of an accumulator without bytes too: that a key has had records is all that there is to keep.
+#[test]
+fn what_adds_up_to_nothing_survives_a_crash_and_is_given_out_once() {
+    let mut script = Harness::new(|input: Stream<u8>, taps| {
+        let windows = input.key_by(|key| *key).window("seen", Tumbling::of(Duration::from_millis(10)));
+        taps.tap("key", &windows.fold(|(): &mut (), _| {}).out.map(|window| window.key));
+    });
+    script.record(1, 7).record(12, 7).barrier();
+    script.crash().record(2, 7).record(12, 7).watermark(10).barrier();
+    assert_eq!(script.output(), ["key@9 7"]);
+    script.crash().record(13, 7).barrier().crash().watermark(20).barrier();
+    assert_eq!(script.output(), ["key@19 7"]);
+    script.crash().record(20, 7).end();
+    assert_eq!(script.output(), ["key@29 7"]);
+
+    let mut script = Harness::new(tens);
+    script.record(3, (1, 0)).barrier().crash().record(4, (2, 0)).end();
+    let mut sums = script.output();
+    sums.sort();
+    assert_eq!(sums, ["sum@9 (1, 0, 10, 0)", "sum@9 (2, 0, 10, 0)"]);
+}
+
 #[test]
 fn a_record_for_a_fired_window_is_late() {
     let mut script = Harness::new(tens);
