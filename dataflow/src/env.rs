@@ -188,6 +188,31 @@ pub struct WorkerEnv {
     pub board: Arc<WatermarkBoard>,
     /// Counters.
     pub stats: Arc<StatsRegistry>,
-    /// Set by the worker's loop while the state store cannot keep up: stages take no input.
-    pub paused: Cell<bool>,
+    /// Set by the worker's loop by what the state store has to hold.
+    pub intake: Cell<Intake>,
+}
+
+/// Which stages of a worker take input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// All.
+    #[default]
+    Open,
+    /// Those that have not ended this epoch yet. It ends by what they take, and only then can go
+    /// what is held of those that are ahead of them: to stop all of them would be for good.
+    UpTo(Epoch),
+    /// None.
+    Closed,
+}
+
+impl Intake {
+    /// Whether a stage that is in `epoch` takes input.
+    #[must_use]
+    pub fn admits(self, epoch: Epoch) -> bool {
+        match self {
+            Self::Open => true,
+            Self::UpTo(last) => epoch <= last,
+            Self::Closed => false,
+        }
+    }
 }

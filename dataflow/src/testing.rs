@@ -13,7 +13,7 @@ use timely::communication::allocator::thread::Thread;
 use timely::worker::Worker;
 
 use crate::clock::{Clock, SystemClock};
-use crate::env::{Control, OperatorAck, Reporter, WorkerEnv};
+use crate::env::{Control, Intake, OperatorAck, Reporter, WorkerEnv};
 use crate::error::{Failure, OpError};
 use crate::graph::{Graph, NodeId, Role};
 use crate::key::KeyGroups;
@@ -142,7 +142,7 @@ pub fn run_with(
         reporter: ear.clone(),
         board: Arc::new(WatermarkBoard::new(graph, 1)),
         stats: Arc::new(StatsRegistry::default()),
-        paused: false.into(),
+        intake: Intake::Open.into(),
     });
     let mut worker = LoneWorker::start(graph, env)?;
     let result = drive(graph, &mut worker, &control, &ear, splits);

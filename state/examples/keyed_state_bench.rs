@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 
 use pelton_dataflow::clock::monotonic_ns;
+use pelton_dataflow::env::Intake;
 use pelton_dataflow::key::{KeyGroups, hash_of};
 use pelton_dataflow::time::Epoch;
 use pelton_state::checkpoint::names::{Declared, NameTable};
@@ -90,7 +91,7 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
     let (cpu_start, mut cpu_last, mut batches) = (cpu_ns("thread-self"), cpu_ns("thread-self"), 0u64);
     let mut random = worker as u64;
     loop {
-        if store.needs_pause() {
+        if store.intake() != Intake::Open {
             std::thread::yield_now();
         } else {
             let mut values = counts.values();
@@ -105,7 +106,7 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
         }
         store.maintain();
         let now = monotonic_ns();
-        if store.needs_pause() {
+        if store.intake() != Intake::Open {
             paused_ns += now - last;
         }
         last = now;

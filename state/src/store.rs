@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use pelton_dataflow::clock::monotonic_ns;
+use pelton_dataflow::env::Intake;
 use pelton_dataflow::failpoint;
 use pelton_dataflow::key::{Key, KeyGroups};
 use pelton_dataflow::time::Epoch;
@@ -41,8 +42,8 @@ mod restore;
 mod upload;
 mod writer;
 
-/// Frozen layers that may wait for the writer. When there are so many the worker takes no input:
-/// each costs memory as large as an overlay, and a look by every first read of a key.
+/// Frozen layers that may wait to be written: each costs memory as large as an overlay, and a look by
+/// every first read of a key.
 pub const MAX_FROZEN: usize = 3;
 
 /// Entries that one slice of maintenance moves: about a fifth of a millisecond. A freeze of millions
@@ -197,10 +198,20 @@ impl StateStore {
         Panes::open(space, spec.upgrade, self.port())
     }
 
-    /// Whether so many frozen layers wait for the writer that the worker shall take no input.
+    /// Which stages of the worker take input: none while [`MAX_FROZEN`] layers wait for the writer,
+    /// which will be through with them; and while there are so many with those that wait for an
+    /// epoch, only the stages that are in that epoch still.
     #[must_use]
-    pub fn needs_pause(&self) -> bool {
-        self.inner.writer.waiting() >= MAX_FROZEN
+    pub fn intake(&self) -> Intake {
+        let waiting = self.inner.writer.waiting();
+        if waiting >= MAX_FROZEN {
+            return Intake::Closed;
+        }
+        let dispatch = self.inner.dispatch.borrow();
+        match dispatch.waits_for() {
+            Some(epoch) if waiting + dispatch.held() >= MAX_FROZEN => Intake::UpTo(epoch),
+            _ => Intake::Open,
+        }
     }
 
     /// One slice of copying out what was frozen, of moving written layers into the cache, or of

@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::mem::take;
-use std::time::Duration;
 
 use timely::communication::Pull;
 use timely::dataflow::channels::Message;
@@ -122,9 +121,6 @@ impl Inputs {
     /// There is nothing to do now: flush what is buffered if nothing new has come since the last
     /// turn, else look again first, so that batches fill under load.
     fn rest(&self, core: &mut Core, worked: bool) -> Turn {
-        if core.env.paused.get() {
-            core.wake_after(PAUSE_POLL);
-        }
         if core.tree.buffered_since().is_none() {
             return Turn::Idle;
         }
@@ -160,7 +156,7 @@ impl Inputs {
 
     /// Puts the next batch into the tree, pulling if none is at hand. Whether there was one.
     fn next_batch(&mut self, core: &mut Core) -> bool {
-        if core.env.paused.get() {
+        if core.is_paused() {
             return false;
         }
         if self.ready.is_empty() {
@@ -206,6 +202,3 @@ impl Inputs {
         core.begin_watermark(pulled.fold(meet.watermark, EventTime::min))
     }
 }
-
-/// How often a stage whose worker takes no input looks whether it may again.
-const PAUSE_POLL: Duration = Duration::from_millis(1);

@@ -64,10 +64,7 @@ impl SourceHead {
             if timers || (self.has_news && self.is_watermark_due(core) && self.publish(core)?) {
                 continue;
             }
-            if core.env.paused.get() {
-                core.wake_after(PAUSE_POLL);
-            }
-            if core.env.paused.get() || core.env.control.is_held() {
+            if core.is_paused() || core.env.control.is_held() {
                 // What has been read waits for nothing that is not.
                 return Ok(if core.flush() { Turn::Idle } else { Turn::Blocked });
             }
@@ -175,6 +172,3 @@ impl SourceHead {
 
 /// How often a source that waits for records looks whether its splits have become idle.
 const IDLE_CHECK: Duration = Duration::from_millis(20);
-
-/// How often a stage whose worker takes no input looks whether it may again.
-const PAUSE_POLL: Duration = Duration::from_millis(1);

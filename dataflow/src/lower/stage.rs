@@ -177,6 +177,15 @@ impl Core {
         }
     }
 
+    /// Whether the stage shall take no input now. If so it looks again soon: nobody tells it.
+    pub fn is_paused(&mut self) -> bool {
+        let paused = !self.env.intake.get().admits(self.epoch);
+        if paused {
+            self.wake_after(PAUSE_POLL);
+        }
+        paused
+    }
+
     /// Works on what is in the tree.
     pub fn work(&mut self, deadline_ns: u64, hold_passes: bool) -> Result<Turn, Failure> {
         self.tree.work(&mut self.wires, deadline_ns, hold_passes)
@@ -276,6 +285,9 @@ impl Core {
         Ok(())
     }
 }
+
+/// How often a stage that shall take no input looks whether it may again.
+const PAUSE_POLL: Duration = Duration::from_millis(1);
 
 /// The longest a stage sleeps before it looks at the clock again: a clock may be set, and a test's
 /// clock moves by hand.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pelton_dataflow::env::Intake;
 use pelton_dataflow::graph::PortRef;
+use pelton_dataflow::time::Epoch;
 
 use crate::harness::script::Line;
 use crate::harness::{Cluster, Does, Rng, Route, Setup, Wiring};
@@ -288,13 +290,48 @@ fn a_worker_whose_state_cannot_keep_up_takes_no_input_and_catches_up() {
     let keyed = graph.exchange("to_one", numbers, Route::To(1));
     graph.sink("out", keyed);
     let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
-    cluster.pause(1, true);
+    cluster.admit(1, Intake::Closed);
     cluster.script("in", 0).flood(100, 1, &[0], 1);
     cluster.settle_all();
     assert_eq!((cluster.log.sunk_at("out"), cluster.script("in", 0).given()), (0, 5));
-    cluster.pause(1, false);
+    cluster.admit(1, Intake::Open);
     cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 100);
     cluster.finish(0);
+}
+
+/// On worker 0 `first` has ended epoch 0 and `second` has not: what worker 1 sends in it is still to come. Were
+/// both stopped until the epoch is done, it never would be.
+#[test]
+fn who_is_in_the_epoch_that_is_waited_for_goes_on_while_others_are_held() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("by_key", numbers, Route::ByKey);
+    let first = graph.map("first", keyed);
+    let sent = graph.exchange("to_zero", first, Route::To(0));
+    let second = graph.map("second", sent);
+    graph.sink("out", second);
+    let mut cluster = Cluster::start(graph, Setup::of(2).batches(1, 4));
+
+    cluster.say("in", 0, "barrier");
+    cluster.settle_all();
+    cluster.admit(0, Intake::Closed);
+    cluster.script("in", 1).flood(8, 1, &[1], 1);
+    cluster.say("in", 1, "barrier");
+    cluster.settle_all();
+    assert_eq!(cluster.log.take_lines_of("first/0"), ["froze 0"]);
+    assert_eq!((cluster.log.got_by("first", 0), cluster.log.sunk_at("out")), (5, 0), "without credit");
+
+    cluster.admit(0, Intake::UpTo(Epoch(0)));
+    let for_worker_0 = Line::Batch(vec![("ahead".into(), 0, 2)]);
+    cluster.script("in", 1).extend([for_worker_0.clone(), for_worker_0]);
+    cluster.until("the epoch", |cluster| cluster.is_complete(0));
+    cluster.settle_all();
+    assert_eq!(cluster.log.sunk_at("out"), 8);
+    assert_eq!(cluster.log.take_lines_of("first/0"), [""; 0], "it is ahead");
+
+    cluster.admit(0, Intake::Open);
+    cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 10);
+    cluster.finish(1);
 }
 
 #[test]
@@ -313,7 +350,7 @@ fn what_a_source_has_read_does_not_wait_while_it_is_paused_or_held() {
         if held {
             cluster.control(0).hold_sources();
         } else {
-            cluster.pause(0, true);
+            cluster.admit(0, Intake::Closed);
         }
         cluster.settle_all();
         let given = cluster.script("in", 0).given();
@@ -324,7 +361,7 @@ fn what_a_source_has_read_does_not_wait_while_it_is_paused_or_held() {
         if held {
             assert_eq!(cluster.script("in", 0).given(), given);
         } else {
-            cluster.pause(0, false);
+            cluster.admit(0, Intake::Open);
             cluster.until("the rest", |cluster| cluster.log.sunk_at("out") == 5);
         }
     }

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use pelton_dataflow::env::Intake;
 use pelton_dataflow::graph::PortRef;
+use pelton_dataflow::time::Epoch;
 
 use crate::harness::log::Log;
 use crate::harness::script::Line;
@@ -180,17 +182,28 @@ fn run(seed: u64) {
             {
                 target += 1;
             }
-            4 => cluster.pause(worker, rng.one_in(3)),
+            4 => {
+                let oldest_open = Epoch(target.saturating_sub(1));
+                let choices = [Intake::Open, Intake::Closed, Intake::UpTo(oldest_open)];
+                cluster.admit(worker, *rng.pick(&choices));
+            }
             3 if opened[worker] < target => {
                 opened[worker] = target;
-                cluster.control(worker).open_epoch(pelton_dataflow::time::Epoch(target));
+                cluster.control(worker).open_epoch(Epoch(target));
             }
             _ => cluster.steps(worker, 1 + rng.below(4)),
         }
         assert_eq!(cluster.log.failures(), Vec::<String>::new());
     }
-    (0..workers).for_each(|worker| cluster.pause(worker, false));
     cluster.open(target);
+    let admit_all =
+        |cluster: &mut Cluster, intake| (0..workers).for_each(|worker| cluster.admit(worker, intake));
+    if let Some(last) = target.checked_sub(1) {
+        // An epoch ends though whoever has ended it takes nothing.
+        admit_all(&mut cluster, Intake::UpTo(Epoch(last)));
+        cluster.until("the epoch that is waited for", |cluster| cluster.is_complete(last));
+    }
+    admit_all(&mut cluster, Intake::Open);
     let emitted: Vec<_> = sources
         .iter()
         .flat_map(|source| (0..workers).map(move |worker| (source, worker)))

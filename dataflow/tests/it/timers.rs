@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pelton_dataflow::clock::monotonic_ns;
+use pelton_dataflow::env::Intake;
 
 use crate::harness::ops::Ticks;
 use crate::harness::{Cluster, Does, Route, Setup, Wiring};
@@ -126,7 +127,7 @@ fn a_stage_without_credit_does_not_spin() {
 fn a_paused_stage_does_not_spin() {
     let ticks = Ticks::at(i64::MAX, 0);
     let mut cluster = ticking(&ticks);
-    cluster.pause(0, true);
+    cluster.admit(0, Intake::Closed);
     cluster.say("in", 0, "a@1");
     cluster.settle_all();
     let (before, started) = (ticks.asked.load(Ordering::SeqCst), monotonic_ns());
@@ -134,7 +135,7 @@ fn a_paused_stage_does_not_spin() {
     let elapsed_ms = (monotonic_ns() - started) / 1_000_000;
     let asked = ticks.asked.load(Ordering::SeqCst) - before;
     assert!(asked <= 3 * (2 + elapsed_ms), "asked {asked} times in {elapsed_ms} ms");
-    cluster.pause(0, false);
+    cluster.admit(0, Intake::Open);
     cluster.until("the record", |cluster| cluster.log.sunk_at("out") == 1);
     cluster.finish(0);
 }

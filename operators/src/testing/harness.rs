@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pelton_dataflow::clock::{Clock, ManualClock};
-use pelton_dataflow::env::{Control, OperatorAck, Reporter, WorkerEnv};
+use pelton_dataflow::env::{Control, Intake, OperatorAck, Reporter, WorkerEnv};
 use pelton_dataflow::error::{Failure, OpError};
 use pelton_dataflow::graph::{Graph, NewNode, NodeId, OutputPort, PortRef, Role};
 use pelton_dataflow::key::KeyGroups;
@@ -271,7 +271,7 @@ impl<T: Data + Sync> Harness<T> {
             reporter: self.ear.clone(),
             board: Arc::new(WatermarkBoard::new(&self.graph, 1)),
             stats: stats.clone(),
-            paused: false.into(),
+            intake: Intake::Open.into(),
         };
         let worker =
             LoneWorker::start(&self.graph, Rc::new(env)).unwrap_or_else(|failure| panic!("{failure}"));

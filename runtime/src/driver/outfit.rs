@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use pelton_dataflow::clock::Clock;
-use pelton_dataflow::env::{Control, Reporter, WorkerEnv};
+use pelton_dataflow::env::{Control, Intake, Reporter, WorkerEnv};
 use pelton_dataflow::operator::{Resources, RestoredPart};
 use pelton_dataflow::stats::StatsRegistry;
 use pelton_dataflow::time::Epoch;
@@ -93,7 +93,7 @@ impl Outfitter {
             reporter: self.reporter.clone(),
             board: self.board.clone(),
             stats: self.stats.clone(),
-            paused: Cell::new(false),
+            intake: Cell::new(Intake::Open),
         };
         Ok(Outfit { env, store })
     }

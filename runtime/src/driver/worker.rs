@@ -110,7 +110,7 @@ fn build_and_step(
     while !crew.control.is_stopped() {
         worker.step_or_park(Some(park));
         park = if store.maintain() { Duration::ZERO } else { LONGEST_PARK };
-        env.paused.set(store.needs_pause());
+        env.intake.set(store.intake());
     }
     Ok(store)
 }

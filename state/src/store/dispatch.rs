@@ -74,6 +74,16 @@ impl Dispatch {
         }
     }
 
+    /// The oldest epoch that some owners have frozen and others have not: what is held waits for it.
+    pub(crate) fn waits_for(&self) -> Option<Epoch> {
+        self.open.front().map(|open| open.epoch)
+    }
+
+    /// How many layers are held that the writer will get once epochs are done.
+    pub(crate) fn held(&self) -> usize {
+        self.open.iter().map(|open| usize::from(!open.parts.is_empty()) + open.later.len()).sum()
+    }
+
     fn ready(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         while self.open.front().is_some_and(|open| open.frozen.len() == self.owners) {
@@ -143,7 +153,10 @@ mod tests {
         assert_eq!(script(dispatch.freeze(a, Epoch(1), part(), 0)), "");
         assert_eq!(script(dispatch.freeze(a, Epoch(2), part(), 0)), "");
         assert_eq!(script(dispatch.spill(a, part())), "");
+        assert_eq!((dispatch.waits_for(), dispatch.held()), (Some(Epoch(1)), 3));
         assert_eq!(script(dispatch.freeze(b, Epoch(1), part(), 0)), "write2 pin1 ");
+        assert_eq!((dispatch.waits_for(), dispatch.held()), (Some(Epoch(2)), 2));
         assert_eq!(script(dispatch.freeze(b, Epoch(2), part(), 0)), "write2 pin2 write1 ");
+        assert_eq!((dispatch.waits_for(), dispatch.held()), (None, 0));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Condvar, Mutex};
 
+use pelton_dataflow::env::Intake;
 use pelton_dataflow::key::hash_of;
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_state::checkpoint::names::{Declared, NameTable};
@@ -316,19 +317,47 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
     let store = StateStore::open(options).unwrap();
     let mut slow: KeyedState<u8, Slow<0>> = store.keyed("slow", StateSpec::new()).unwrap();
     for epoch in 1..=3 {
-        assert!(!store.needs_pause(), "before epoch {epoch}");
+        assert_eq!(store.intake(), Intake::Open, "before epoch {epoch}");
         slow.values().state(hash_of(&7u8), &7).unwrap().0 += 1;
         slow.freeze(Epoch(epoch)).unwrap();
         assert_eq!(slow.values().state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
     }
-    assert!(store.needs_pause());
+    assert_eq!(store.intake(), Intake::Closed);
     GATES[0].open();
     while store.maintain() {}
     let epochs: Vec<_> = (0..3).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
-    assert_eq!((epochs, store.needs_pause()), (vec![1, 2, 3], false));
+    assert_eq!((epochs, store.intake()), (vec![1, 2, 3], Intake::Open));
     store.clone().close().unwrap();
     assert!(slow.freeze(Epoch(4)).unwrap_err().to_string().contains("closed"));
 }
+
+/// An operator is ahead of another of its worker and outgrows its share again and again. What it
+/// spills is of the epoch after, and waits for the other one, which alone gets input.
+#[test]
+fn who_is_an_epoch_ahead_waits_while_what_it_spills_cannot_be_written() {
+    let mut job = Job { memory_bytes: 1 << 10, ..Job::new(Backend::Memory) };
+    let mut workers = job.start(1, &[]);
+    pay(&mut workers, &job, 0, 1);
+    workers[0].cards.freeze(Epoch(1)).unwrap();
+    assert_eq!(workers[0].store.intake(), Intake::Open, "one layer is held");
+    let mut spent = 0;
+    while workers[0].store.intake() == Intake::Open {
+        assert!(spent < 1_000, "an overlay has {FEW_ENTRIES} entries, and three layers may wait");
+        pay(&mut workers, &job, (spent % 200) as u8, 1);
+        spent += 1;
+    }
+    assert_eq!(workers[0].store.intake(), Intake::UpTo(Epoch(1)));
+    assert!(spent > 2 * FEW_ENTRIES, "the layer of the epoch and two more, after {spent} payments");
+    workers[0].sums.freeze(Epoch(1)).unwrap();
+    acks(&mut workers, 1);
+    freeze(&mut workers, 2);
+    acks(&mut workers, 2);
+    assert_eq!(workers[0].store.intake(), Intake::Open);
+    assert_eq!((0..200).map(|card| paid(&mut workers, &job, card)).sum::<u64>(), spent + 1);
+}
+
+/// The least that an overlay holds, however little memory there is.
+const FEW_ENTRIES: u64 = 16;
 
 /// What the backend does not have yet stays in memory, however little of that there is.
 #[test]

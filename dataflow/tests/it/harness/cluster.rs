@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pelton_dataflow::clock::{ManualClock, monotonic_ns};
-use pelton_dataflow::env::{Control, WorkerEnv};
+use pelton_dataflow::env::{Control, Intake, WorkerEnv};
 use pelton_dataflow::error::Failure;
 use pelton_dataflow::graph::{Graph, NodeId, Role};
 use pelton_dataflow::key::KeyGroups;
@@ -79,7 +79,7 @@ impl Setup {
 
 enum Order {
     Step(usize),
-    Pause(bool),
+    Admit(Intake),
     RunFree,
 }
 
@@ -267,9 +267,9 @@ impl Cluster {
         !self.seats[worker].has_timers.load(Ordering::SeqCst)
     }
 
-    /// Has the worker take no input, as when its state cannot keep up.
-    pub fn pause(&mut self, worker: usize, paused: bool) {
-        self.seats[worker].order(Order::Pause(paused));
+    /// Has only those stages of the worker take input, as when its state cannot keep up.
+    pub fn admit(&mut self, worker: usize, intake: Intake) {
+        self.seats[worker].order(Order::Admit(intake));
     }
 
     /// Steps `workers` in turn until nothing is seen to happen any more.
@@ -458,7 +458,7 @@ impl Shared {
                         let next = worker.activations().borrow().empty_for();
                         bench.has_timers.store(next.is_some(), Ordering::SeqCst);
                     }),
-                    Order::Pause(paused) => env.paused.set(paused),
+                    Order::Admit(intake) => env.intake.set(intake),
                     Order::RunFree => {
                         while !bench.control.is_stopped() {
                             // Without a limit: a wake-up that is lost hangs the test.
@@ -490,7 +490,7 @@ impl Shared {
             reporter: self.log.clone(),
             board: self.board.clone(),
             stats: self.stats.clone(),
-            paused: Cell::new(false),
+            intake: Cell::new(Intake::Open),
         }
     }
 }
