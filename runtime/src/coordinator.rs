@@ -31,7 +31,7 @@ pub use event::{Action, CheckpointTaken, Event, OperatorAcked, OperatorPlan, Out
 
 use commits::Commits;
 use epochs::{Ended, Epochs, Progress};
-use splits::Splits;
+use splits::{Splits, Wait};
 
 /// The first wait for the end of time to pass through the graph, before the epoch is ended that
 /// shall hold it. Each further one doubles: firing every window may take long.
@@ -123,18 +123,17 @@ impl Coordinator {
     /// When it wants a [`Event::Tick`] next.
     #[must_use]
     pub fn next_tick_ms(&self) -> i64 {
-        let running = self.phase == Phase::Running;
-        let times = [
-            self.next_discovery_ms,
-            if running && self.epochs.may_end() { self.next_periodic_ms } else { i64::MAX },
-            if running && self.epochs.may_end() {
-                self.end_check.map_or(i64::MAX, |(at, _)| at)
-            } else {
-                i64::MAX
-            },
-            self.epochs.next_timeout_ms(),
-            self.commits.retry_at_ms(),
-        ];
+        let for_epochs = if self.may_end_epoch() {
+            let for_answers = match self.splits.wait_for(self.epochs.current()) {
+                Some(Wait::Acknowledgement) => self.epochs.answers_until_ms(),
+                _ => i64::MAX,
+            };
+            self.next_periodic_ms.min(for_answers).min(self.end_check.map_or(i64::MAX, |(at, _)| at))
+        } else {
+            i64::MAX
+        };
+        let times =
+            [self.next_discovery_ms, for_epochs, self.epochs.next_timeout_ms(), self.commits.retry_at_ms()];
         times.into_iter().min().unwrap_or(i64::MAX)
     }
 
@@ -246,15 +245,26 @@ impl Coordinator {
         }
     }
 
+    /// Whether the current epoch may be ended, if there is a reason to.
+    fn may_end_epoch(&self) -> bool {
+        self.phase == Phase::Running && self.epochs.may_end() && self.last.is_none()
+    }
+
     fn end_epoch_if_due(&mut self, actions: &mut Vec<Action>) {
-        if self.phase != Phase::Running || !self.epochs.may_end() || self.last.is_some() {
+        if !self.may_end_epoch() {
             return;
         }
+        let children_need_it = match self.splits.wait_for(self.epochs.current()) {
+            Some(Wait::EndOfEpoch) => true,
+            // What has not been heard by now has got lost, and nothing else may open an epoch.
+            Some(Wait::Acknowledgement) => self.now_ms >= self.epochs.answers_until_ms(),
+            None => false,
+        };
         let ends_input = self.end_check.is_some_and(|(at, _)| self.now_ms >= at);
         let is_due = (self.now_ms >= self.next_periodic_ms && !self.epochs.ends_stopped())
             || ends_input
             || (self.stop_requested && !self.epochs.ends_stopped())
-            || self.splits.wait_for_epoch_after(self.epochs.current());
+            || children_need_it;
         if !is_due {
             return;
         }

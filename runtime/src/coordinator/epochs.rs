@@ -87,6 +87,11 @@ impl Epochs {
         self.ended.iter().any(|one| one.for_stop && one.progress != Progress::Abandoned)
     }
 
+    /// Until when acknowledgements of the epoch that ended last may still come, as far as time can tell.
+    pub fn answers_until_ms(&self) -> i64 {
+        self.ended.back().map_or(i64::MIN, |one| one.deadline_ms)
+    }
+
     /// Ends the current epoch; answers with the next.
     pub fn end_current(&mut self, now_ms: i64, timeout_ms: i64, for_stop: bool) -> Epoch {
         self.ended.push_back(Ended {

@@ -35,6 +35,16 @@ struct SourceSplits {
     reached: Vec<Epoch>,
 }
 
+/// What keeps a child whose parents have all ended from being given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// The instance that is to read it is not known to have left the epoch of its last parent. Any
+    /// later epoch that it acknowledges says so too, if it is not heard of this one.
+    Acknowledgement,
+    /// Its last parent has ended in the current epoch.
+    EndOfEpoch,
+}
+
 /// The splits of all sources.
 #[derive(Debug)]
 pub struct Splits {
@@ -106,13 +116,15 @@ impl Splits {
         !source.is_complete
     }
 
-    /// Whether a child waits for nothing but the end of `current`, in which its last parent ended.
-    pub fn wait_for_epoch_after(&self, current: Epoch) -> bool {
-        self.sources.iter().any(|source| {
-            source
-                .waiting()
-                .any(|split| source.start_after(split).is_some_and(|after| after >= Some(current)))
-        })
+    /// What a child whose parents have all ended waits for.
+    pub fn wait_for(&self, current: Epoch) -> Option<Wait> {
+        let waiting = self.sources.iter().flat_map(|source| {
+            source.waiting().filter_map(|split| source.start_after(split)).map(|after| {
+                let is_current = after.is_some_and(|after| after >= current);
+                if is_current { Wait::EndOfEpoch } else { Wait::Acknowledgement }
+            })
+        });
+        waiting.max()
     }
 
     /// Gives out the splits that may start in `current`, each to the worker with the fewest.

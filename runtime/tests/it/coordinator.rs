@@ -360,6 +360,39 @@ fn children_start_though_the_checkpoint_of_their_parents_is_abandoned() {
     assert_eq!(script.on(ack).into_iter().filter_map(assignment).next(), Some(("child".to_owned(), 0)));
 }
 
+/// Nothing but the child needs an epoch here: neither time nor the end of the input opens one.
+#[test]
+fn a_child_gets_over_an_acknowledgement_that_is_lost_with_checkpoints_off() {
+    let plan = Plan { interval_ms: None, ..plan(1) };
+    let timeout = plan.timeout_ms;
+    let (mut script, _) = Script::running(plan, &[shard("child", &["parent"]), shard("parent", &[])], true);
+    script.at(60_000);
+    assert!(opens(&script.finish("parent", 1), 2));
+    // Worker 0 has ended epoch 1, and its message never comes.
+    assert!(!opens(&script.at(60_000 + timeout - 1), 3), "it may still come");
+    let actions = script.at(60_000 + timeout);
+    assert!(script.coordinator.is_abandoned(Epoch(1)));
+    assert!(opens(&actions, 3), "the child waits: {actions:?}");
+    assert!(!actions.into_iter().any(|action| assignment(action).is_some()));
+    let ack = script.ack(SOURCE, 0, 2, EventTime(0));
+    assert_eq!(script.on(ack).into_iter().filter_map(assignment).next(), Some(("child".to_owned(), 0)));
+    assert!(!opens(&script.at(60_000 + 3 * timeout), 4), "nobody waits any more");
+}
+
+/// An epoch that is abandoned early, with its acknowledgements on their way, is no reason for the next.
+#[test]
+fn a_child_waits_for_an_acknowledgement_while_it_may_come() {
+    let plan = Plan { interval_ms: None, ..plan(1) };
+    let timeout = plan.timeout_ms;
+    let (mut script, _) = Script::running(plan, &[shard("child", &["parent"]), shard("parent", &[])], true);
+    assert!(opens(&script.finish("parent", 1), 2));
+    let actions = script.on(Event::KeyedFailed { worker: 0, message: "disk full".into() });
+    assert!(script.coordinator.is_abandoned(Epoch(1)) && !opens(&actions, 3), "{actions:?}");
+    assert_eq!(script.at(timeout - 1), []);
+    assert_eq!(script.coordinator.next_tick_ms(), timeout);
+    assert!(opens(&script.at(timeout), 3), "it has not come");
+}
+
 fn assignment(action: Action) -> Option<(String, usize)> {
     match action {
         Action::Assign { worker, split, .. } => Some((split.info.id.0, worker)),

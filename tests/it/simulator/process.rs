@@ -49,8 +49,6 @@ struct Generation {
     workers: Vec<Worker>,
     restores: Vec<KeyedAck>,
     first_epoch: u64,
-    /// Whether checkpoints are taken from time to time.
-    is_periodic: bool,
     steering: Steering,
     lanes: BTreeMap<Lane, VecDeque<Event>>,
     /// What is asked of the thread of the log: a manifest to append, or garbage to collect.
@@ -202,7 +200,6 @@ impl Generation {
             workers: Vec::new(),
             restores: start.keyed,
             first_epoch: start.first_epoch.0,
-            is_periodic: settings.checkpoint_interval != CheckpointInterval::Off,
             steering,
             lanes: BTreeMap::new(),
             // What earlier generations left more than is kept goes first.
@@ -249,9 +246,7 @@ impl Generation {
 
     /// Puts an event on its way, on which acknowledgements may get lost.
     fn send(&mut self, lane: Lane, event: Event, sim: &mut Sim) {
-        // With checkpoints off nothing asks again, and a child would wait for ever: see docs/reliability.md.
-        let is_asked_again = self.is_periodic;
-        let can_be_lost = is_asked_again && matches!(event, Event::OperatorAcked(_) | Event::KeyedAcked(_));
+        let can_be_lost = matches!(event, Event::OperatorAcked(_) | Event::KeyedAcked(_));
         if can_be_lost && !sim.is_calm && sim.random.one_in(150) {
             sim.seen.lost_messages += 1;
             return;
