@@ -8,9 +8,7 @@ use std::sync::Arc;
 use pelton_dataflow::clock::{Clock, SystemClock};
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::record::Data;
-use pelton_dataflow::source::{
-    Enumerator, Fetched, FixedSplits, Polled, ReaderContext, Source, SplitInfo, SplitReader,
-};
+use pelton_dataflow::source::{Enumerator, Fetched, Polled, ReaderContext, Source, SplitInfo, SplitReader};
 
 use crate::error::Error;
 use crate::position::{self, Kind};
@@ -130,7 +128,7 @@ impl<T: Data> Source for Generator<T> {
                 "it is 0 events per second, at which none ever comes; leave it out for no limit".to_owned();
             return Err(Error::Setting { what: "rate of a generator", reason }.into());
         }
-        Ok(Box::new(FixedSplits(Stripe::all(self.splits)?)))
+        Ok(Stripe::enumerator(self.splits, self.describe())?)
     }
 
     fn open(
@@ -139,14 +137,7 @@ impl<T: Data> Source for Generator<T> {
         position: Option<&[u8]>,
         _cx: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<Item = T>>, OpError> {
-        let stripe = Stripe::parse(&split.id, self.splits, || self.describe())?;
-        let next = match position {
-            None => stripe.first(),
-            Some(bytes) => {
-                let [next] = position::decode(Kind::Index, bytes, &split.id)?;
-                stripe.check(next, &split.id)?
-            }
-        };
+        let (stripe, next) = Stripe::open(&split.id, position, self.splits, || self.describe())?;
         let pace =
             self.rate.map(|rate| Pace::starting_with(next - stripe.first(), rate, self.clock.now_us()));
         Ok(Box::new(Reader {

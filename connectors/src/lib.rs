@@ -25,6 +25,7 @@ mod generator;
 mod names;
 mod position;
 pub mod shard_log;
+mod splits;
 mod stripes;
 mod values;
 

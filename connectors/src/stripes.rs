@@ -3,9 +3,11 @@
 //! Interleaved, not cut into ranges: the splits of an endless or rate-limited source then advance
 //! together, and so do their event times.
 
-use pelton_dataflow::source::{SplitId, SplitInfo};
+use pelton_dataflow::source::{Enumerator, SplitId, SplitInfo, SplitState};
 
 use crate::error::{Error, Result};
+use crate::position::{self, Kind};
+use crate::splits::KnownSplits;
 
 /// Most splits of a counted source: each is a line in every checkpoint.
 pub(crate) const MAX_SPLITS: u32 = 10_000;
@@ -20,7 +22,7 @@ pub(crate) struct Stripe {
 
 impl Stripe {
     /// The splits of a source that has `of` of them.
-    pub fn all(of: u32) -> Result<Vec<SplitInfo>> {
+    fn all(of: u32) -> Result<Vec<SplitInfo>> {
         if of == 0 || of > MAX_SPLITS {
             let reason = format!("{of} splits; choose from 1 to {MAX_SPLITS}");
             return Err(Error::Setting { what: "number of splits", reason });
@@ -28,8 +30,30 @@ impl Stripe {
         Ok((0..of).map(|index| SplitInfo::root(format!("{index}-of-{of}"))).collect())
     }
 
+    /// The stripe that `split` names, in a source that has `of` of them, and the index at `position`.
+    pub fn open(
+        split: &SplitId,
+        position: Option<&[u8]>,
+        of: u32,
+        source: impl Fn() -> String,
+    ) -> Result<(Self, u64)> {
+        let stripe = Self::parse(split, of, source)?;
+        let Some(bytes) = position else { return Ok((stripe, stripe.first())) };
+        let [next] = position::decode(Kind::Index, bytes, split)?;
+        Ok((stripe, stripe.check(next, split)?))
+    }
+
+    /// The enumerator of a source that has `of` of them and is described as `source`.
+    pub fn enumerator(of: u32, source: String) -> Result<Box<dyn Enumerator>> {
+        // Also one that is read to its end: of another number of splits it would be read again.
+        let check = move |split: &SplitState| {
+            Self::open(&split.info.id, split.position.as_deref(), of, || source.clone()).map(drop)
+        };
+        Ok(Box::new(KnownSplits { splits: Self::all(of)?, check }))
+    }
+
     /// The stripe that `split` names, in a source that has `of` of them.
-    pub fn parse(split: &SplitId, of: u32, source: impl Fn() -> String) -> Result<Self> {
+    fn parse(split: &SplitId, of: u32, source: impl Fn() -> String) -> Result<Self> {
         let parse = |text: &str| text.parse::<u32>().ok();
         let parsed = split.0.split_once("-of-").and_then(|(index, of)| Some((parse(index)?, parse(of)?)));
         let unknown =
@@ -59,7 +83,7 @@ impl Stripe {
     }
 
     /// Checks that a position that a checkpoint gave is an index of this split.
-    pub fn check(self, next: u64, split: &SplitId) -> Result<u64> {
+    fn check(self, next: u64, split: &SplitId) -> Result<u64> {
         if next % self.stride() == self.first() {
             return Ok(next);
         }

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::record::Data;
-use pelton_dataflow::source::{
-    Enumerator, Fetched, FixedSplits, Polled, ReaderContext, Source, SplitInfo, SplitReader,
-};
+use pelton_dataflow::source::{Enumerator, Fetched, Polled, ReaderContext, Source, SplitInfo, SplitReader};
 use pelton_dataflow::time::EventTime;
 
 use crate::position::{self, Kind};
@@ -67,7 +65,7 @@ impl<T: Data> Source for Values<T> {
     type Item = T;
 
     fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
-        Ok(Box::new(FixedSplits(Stripe::all(self.splits)?)))
+        Ok(Stripe::enumerator(self.splits, self.describe())?)
     }
 
     fn open(
@@ -76,14 +74,7 @@ impl<T: Data> Source for Values<T> {
         position: Option<&[u8]>,
         _cx: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<Item = T>>, OpError> {
-        let stripe = Stripe::parse(&split.id, self.splits, || self.describe())?;
-        let next = match position {
-            None => stripe.first(),
-            Some(bytes) => {
-                let [next] = position::decode(Kind::Index, bytes, &split.id)?;
-                stripe.check(next, &split.id)?
-            }
-        };
+        let (stripe, next) = Stripe::open(&split.id, position, self.splits, || self.describe())?;
         Ok(Box::new(Reader { values: self.values.clone(), times: self.times.clone(), stripe, next }))
     }
 

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use pelton_dataflow::error::OpError;
 use pelton_dataflow::record::Data;
-use pelton_dataflow::source::{Enumerator, FixedSplits, ReaderContext, Source, SplitInfo, SplitReader};
+use pelton_dataflow::source::{
+    Enumerator, ReaderContext, Source, SplitInfo, SplitReader, SplitState, SplitStatus,
+};
 
 use super::csv::CsvRows;
 use super::inputs;
 use super::reader::Reader;
 use super::rows::Rows;
+use crate::error::Result;
+use crate::splits::KnownSplits;
 
 /// Longest row that is loaded: a file that is not of the format must not fill the memory. Ten
 /// times what the shard log takes as a record would be too much for a batch of them.
@@ -76,7 +80,13 @@ impl<T: Data, R: Rows<T>> Source for FileSource<T, R> {
     fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
         let files = inputs::list(&self.paths)?;
         let splits = files.iter().map(|file| SplitInfo::root(file.to_string_lossy())).collect();
-        Ok(Box::new(FixedSplits(splits)))
+        let (rows, max_row_bytes) = (self.rows.clone(), self.max_row_bytes);
+        let check = move |split: &SplitState| match split.status {
+            // What has been read to its end may be gone.
+            SplitStatus::Finished => Ok(()),
+            _ => read::<T, R>(&rows, &split.info, split.position.as_deref(), max_row_bytes).map(drop),
+        };
+        Ok(Box::new(KnownSplits { splits, check }))
     }
 
     fn open(
@@ -85,9 +95,7 @@ impl<T: Data, R: Rows<T>> Source for FileSource<T, R> {
         position: Option<&[u8]>,
         _cx: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<Item = T>>, OpError> {
-        let path = Path::new(&split.id.0);
-        let parser = self.rows.parser(path, self.max_row_bytes)?;
-        Ok(Box::new(Reader::open(path, parser, &split.id, position, self.max_row_bytes)?))
+        Ok(Box::new(read::<T, R>(&self.rows, split, position, self.max_row_bytes)?))
     }
 
     fn describe(&self) -> String {
@@ -102,4 +110,15 @@ impl<T: Data, R: Rows<T>> Source for FileSource<T, R> {
     fn locations(&self) -> Vec<PathBuf> {
         self.paths.clone()
     }
+}
+
+/// Opens one file.
+fn read<T: Data, R: Rows<T>>(
+    rows: &R,
+    split: &SplitInfo,
+    position: Option<&[u8]>,
+    max_row_bytes: usize,
+) -> Result<Reader<T, R::Parser>> {
+    let path = Path::new(&split.id.0);
+    Reader::open(path, rows.parser(path, max_row_bytes)?, &split.id, position, max_row_bytes)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pelton_connectors::Files;
 use pelton_dataflow::record::Data;
-use pelton_dataflow::source::{Fetched, Polled, Rejected, Source};
+use pelton_dataflow::source::{Fetched, Polled, Rejected, Source, SplitInfo, SplitState, SplitStatus};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -217,11 +217,29 @@ fn a_file_that_was_changed_is_not_read_on() {
     let mut reader = open(&source, &path, None).unwrap();
     reader.poll(2, &mut Fetched::default()).unwrap();
     let position = reader.position();
+    let enumerator = source.enumerator().unwrap();
+    let split = |status, position: &[u8]| {
+        let fresh = SplitState::fresh(SplitInfo::root(&path));
+        SplitState { status, position: Some(position.to_vec()), ..fresh }
+    };
+    // Before a job is taken over to read on, its sources are asked whether they can.
+    let check = |status| enumerator.check(&[split(status, &position)]);
+    check(SplitStatus::Active).unwrap();
     for (content, what) in [("1\n", "it is shorter now"), ("1\n2222\n", "no line begins there now")] {
         fs::write(&path, content).unwrap();
-        let message = messages(open(&source, &path, Some(&position)));
-        assert!(message.contains("which had read up to byte 5") && message.contains(what), "{message}");
+        for message in [messages(open(&source, &path, Some(&position))), messages(check(SplitStatus::Active))]
+        {
+            assert!(message.contains("which had read up to byte 5") && message.contains(what), "{message}");
+        }
+        check(SplitStatus::Finished).expect("nothing more is read of it");
     }
+    fs::remove_file(&path).unwrap();
+    let fresh = SplitState::fresh(SplitInfo::root(&path));
+    for gone in [fresh, split(SplitStatus::Idle, &position)] {
+        let message = messages(enumerator.check(&[gone]));
+        assert!(message.starts_with("there is no file or directory"), "{message}");
+    }
+    check(SplitStatus::Finished).expect("what has been read may go");
     let message = messages(open(&source, &path, Some(b"\x01\x01\0\0\0\0\0\0\0\0")));
     assert!(message.contains("is no position in a file: it is of kind 1"), "{message}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pelton_connectors::{Generator, Values};
 use pelton_dataflow::clock::ManualClock;
-use pelton_dataflow::source::{Fetched, Polled, Source};
+use pelton_dataflow::source::{Fetched, Polled, Source, SplitInfo, SplitState, SplitStatus};
 use proptest::prelude::*;
 
 use crate::support::{Reading, check_resume, drain, messages, open, read_all, splits};
@@ -111,7 +111,15 @@ fn other_splits_and_positions_are_refused() {
     ] {
         let message = messages(open(&source, split, position));
         assert!(message.contains(expected), "{message}");
+        // Read to its end or not: of another number of splits its indexes would come again.
+        for status in [SplitStatus::Active, SplitStatus::Finished] {
+            let position = position.map(<[u8]>::to_vec);
+            let split = SplitState { position, status, ..SplitState::fresh(SplitInfo::root(split)) };
+            assert_eq!(messages(source.enumerator().unwrap().check(&[split])), message);
+        }
     }
+    let begun = SplitState::fresh(SplitInfo::root("1-of-4"));
+    source.enumerator().unwrap().check(&[begun]).unwrap();
     let none = Generator::new(10, |index| index).splits(0);
     assert_eq!(messages(none.enumerator()), "number of splits: 0 splits; choose from 1 to 10000");
     let still = Generator::new(10, |index| index).rate(0);
