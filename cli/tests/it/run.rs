@@ -122,6 +122,24 @@ fn state_that_no_operator_claims_is_dropped_only_if_allowed() {
     by_environment.numbers(renamed).says("");
 }
 
+/// As of a source: the setting is right, and what the checkpoint goes on from is not there.
+#[test]
+fn a_sink_that_a_checkpoint_does_not_fit_is_state_that_does_not_fit() {
+    let shell = Shell::new();
+    shell.numbers("run --output out --count 10 --status off").says("");
+    std::fs::remove_dir_all(shell.path("out")).unwrap();
+    shell.numbers("run --output out --count 20").fails_with(
+        3,
+        &["cannot restore checkpoint 2: sink `counts`: ", "was prepared and is gone, but never committed"],
+    );
+    // Without a checkpoint it is the setting that is wrong.
+    let other = Shell::new();
+    other.numbers("run --output out --count 10 --status off").says("");
+    other
+        .numbers("run --output out --count 20 --checkpoint-dir fresh")
+        .fails_with(2, &["cannot open sink `counts`: ", "is there already and is not of this run"]);
+}
+
 #[test]
 fn a_job_starts_from_the_checkpoint_that_is_asked_for() {
     let shell = Shell::new();

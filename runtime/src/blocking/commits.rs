@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::sink::{Committable, Committer, SinkContext};
-use pelton_state::checkpoint::manifest::SinkPart;
+use pelton_state::checkpoint::manifest::{Manifest, SinkPart};
 
 use super::panic_message;
 use crate::coordinator::Event;
@@ -37,13 +37,21 @@ impl Committers {
         self.0.contains_key(name)
     }
 
-    /// Whether `generation` may write to all sinks, and they can commit what is `listed` of theirs.
+    /// Whether `generation` may write to all sinks, and they can commit what is listed of theirs in the
+    /// checkpoint `base`, if it starts from one.
     ///
     /// # Errors
-    /// That generation or a later one has written to one of them, or what is listed is not there.
-    pub fn check(&self, generation: u64, listed: &[SinkPart]) -> Result<(), JobError> {
+    /// That generation or a later one has written to one of them, or what is listed is not there:
+    /// [`JobError::Incompatible`] with a checkpoint, as of a source that cannot go on from it.
+    pub fn check(&self, generation: u64, base: Option<(u64, &Manifest)>) -> Result<(), JobError> {
+        let listed = base.map_or(&[][..], |(_, manifest)| &manifest.committables);
         for (name, committer) in &self.0 {
-            committer.check(generation, of_sink(listed, name)).map_err(JobError::connector("sink", name))?;
+            committer.check(generation, of_sink(listed, name)).map_err(|error| match base {
+                Some((sequence, _)) => {
+                    JobError::Incompatible { sequence, problem: format!("sink `{name}`: {error}") }
+                }
+                None => JobError::connector("sink", name)(error),
+            })?;
         }
         Ok(())
     }

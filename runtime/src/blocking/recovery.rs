@@ -89,8 +89,7 @@ pub fn recover(job: JobRef<'_>, from: &StartFrom, own: &mut Own, now_ms: i64) ->
             check_end(&enumerators, sequence, manifest)?;
             enumerators.check(sequence, &manifest.sources)?;
         }
-        let listed = base.map_or(&[][..], |(_, manifest)| &manifest.committables);
-        committers.check(generation, listed)
+        committers.check(generation, base)
     };
     let begun = ManifestLog::take_over(job.store, job.id, from, now_ms, own, accept)?;
     let Begun { log, base, .. } = begun;
