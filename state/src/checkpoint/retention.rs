@@ -7,7 +7,8 @@
 //! * a generation before the current one wrote it, and the current one has completed a checkpoint.
 //!
 //! A file of the current generation that no manifest has named yet may be one of an epoch still
-//! under way, or of an abandoned one, and stays.
+//! under way, or of an abandoned one, and stays. With the files of earlier generations go the uploads that
+//! they did not finish.
 
 use std::collections::HashSet;
 
@@ -26,6 +27,8 @@ pub struct Garbage {
     pub entries: Vec<u64>,
     /// Paths of data files.
     pub files: Vec<String>,
+    /// Uploads that were not finished.
+    pub unfinished: Vec<String>,
     /// Whether the strays of earlier generations are among them.
     pub swept: bool,
 }
@@ -56,12 +59,15 @@ pub fn collect(
     let found = log::entries(store)?;
     let Some((entries, mut files)) = plan(&found, keep) else { return Ok(None) };
     let swept = sweep && has_checkpoint(&found, generation);
+    let mut unfinished = Vec::new();
     if swept {
         let kept = named(&found, |sequence| !entries.contains(&sequence));
         let stray = store.list(DATA)?.into_iter();
         files.extend(stray.filter(|path| is_before(path, generation) && !kept.contains(path.as_str())));
         files.sort_unstable();
         files.dedup();
+        unfinished = store.list_unfinished(DATA)?;
+        unfinished.retain(|path| is_before(path, generation));
     }
     if !files.is_empty() || !entries.is_empty() {
         // The newest entry may be of an append that failed. Were it to go after what it replaces is gone,
@@ -71,10 +77,13 @@ pub fn collect(
     for path in &files {
         store.delete(path)?;
     }
+    for path in &unfinished {
+        store.delete_unfinished(path)?;
+    }
     for &sequence in &entries {
         store.delete(&log::path_of(sequence))?;
     }
-    Ok(Some(Garbage { entries, files, swept }))
+    Ok(Some(Garbage { entries, files, unfinished, swept }))
 }
 
 /// Whether the newest checkpoint is of `generation`.

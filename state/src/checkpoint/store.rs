@@ -14,10 +14,11 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart};
-use pelton_dataflow::directories::{Directories, LocalDirectories};
+use pelton_dataflow::directories::LocalDirectories;
 use pelton_dataflow::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
+pub use super::root::Files;
 use super::root::Root;
 use crate::error::StateError;
 use crate::files::StoredFile;
@@ -85,7 +86,7 @@ impl CheckpointStore {
     /// The directory cannot be made, or the threads cannot be started.
     pub fn over_directory(
         store: Box<dyn ObjectStore>,
-        directories: Box<dyn Directories>,
+        directories: Box<dyn Files>,
         location: &str,
     ) -> Result<Self, StateError> {
         let root =
@@ -233,6 +234,29 @@ impl CheckpointStore {
             .map_err(StateError::store("list", self.full(prefix)))?;
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    /// The paths below `prefix` of puts that are under way, or were cut short for good: what [`Self::list`]
+    /// does not show.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list_unfinished(&self, prefix: &str) -> Result<Vec<String>, StateError> {
+        // Stores that are no directory have no such files.
+        let Some(root) = &self.shared.root else { return Ok(Vec::new()) };
+        let mut paths = root.unfinished(prefix).map_err(|error| self.local_error("list", prefix, error))?;
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// Deletes what [`Self::list_unfinished`] found; that it is gone is no error.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn delete_unfinished(&self, path: &str) -> Result<(), StateError> {
+        let Some(root) = &self.shared.root else { return Ok(()) };
+        self.failpoint("checkpoint::delete", "delete", path)?;
+        root.remove(path).map_err(|error| self.local_error("delete", path, error))
     }
 
     /// Makes all that [`Self::list`] finds right below `directory` durable: a put that failed may have left

@@ -391,7 +391,7 @@ fn files_that_no_kept_checkpoint_names_are_deleted() {
     }
     let garbage = collect(&store, 1, 2, false).unwrap().unwrap();
     let gone = vec![files[1].path.clone()];
-    assert_eq!(garbage, Garbage { entries: vec![1, 2], files: gone, swept: false });
+    assert_eq!(garbage, Garbage { entries: vec![1, 2], files: gone, ..Garbage::default() });
     assert_eq!(log::sequences(&store).unwrap(), [3, 4]);
     assert_eq!(store.list("data").unwrap().len(), 3, "files 0, 2 and 3 are named");
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pelton_dataflow::directories::Directories;
+use pelton_state::checkpoint::store::Files;
 
 /// What happens at the operation that is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,5 +307,15 @@ impl Directories for Process {
             }
             Ok(())
         })
+    }
+}
+
+impl Files for Process {
+    fn files_below(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(self.walk(dir)?.into_iter().map(|(file, _)| file).collect())
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        Process::remove(self, file)
     }
 }

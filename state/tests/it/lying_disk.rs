@@ -206,7 +206,9 @@ impl Truth {
             self.restore(&job.store, savepoint).unwrap();
         }
         self.checkpoint(&mut job, 1, false).unwrap();
+        let unfinished = || job.store.list_unfinished("data").unwrap();
         collect(&job.store, job.log.generation(), 1, true).unwrap();
+        assert_eq!(unfinished(), [""; 0], "uploads of those who were killed");
         let base = self.acknowledged;
         drop(job);
         self.begin(disk, &StartFrom::Newest, &mut Own::default()).unwrap();
@@ -311,4 +313,41 @@ fn a_large_file_is_there_once_it_was_answered() {
             }
         }
     }
+}
+
+/// The same on the machine's own disk: of the current generation an upload may be under way.
+#[test]
+fn uploads_that_earlier_generations_did_not_finish_are_swept() {
+    let home = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::open(home.path().to_str().unwrap()).unwrap();
+    let begin = || {
+        let newest = StartFrom::Newest;
+        ManifestLog::take_over(&store, "job", &newest, 0, &mut Own::default(), |_, _| Ok::<_, StateError>(()))
+    };
+    drop(begin().unwrap().log);
+    let mut log = begin().unwrap().log;
+    assert_eq!(log.generation(), 2);
+    let gone = ["data/00000001/1.run#2", "data/00000001/w0000/1.sst#1", "data/00000001/w0001/deep/2.sst#10"];
+    let stays = [
+        "data/00000001/w0000/1.sst#",
+        "data/00000001/w0000/1.sst#new",
+        "data/00000002/w0000/1.sst#1",
+        "data/elsewhere/1.sst#1",
+        "manifest/00000000000000000009#1",
+    ];
+    for path in gone.iter().chain(&stays) {
+        let file = home.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "half of it").unwrap();
+    }
+    let is_there = |path: &&str| home.path().join(path).exists();
+    collect(&store, 2, 1, true).unwrap();
+    assert!(gone.iter().all(is_there), "without a checkpoint of its own it sweeps nothing");
+    log.append(&Manifest::empty("job", 2, Epoch(1), KeyGroups::default(), 1)).unwrap();
+    let garbage = collect(&store, 2, 1, true).unwrap().unwrap();
+    assert_eq!(garbage.unfinished, gone);
+    assert!(!gone.iter().any(is_there));
+    // The first two of these are files like others, which no manifest names.
+    assert_eq!(garbage.files, stays[..2]);
+    assert!(stays[2..].iter().all(is_there));
 }
