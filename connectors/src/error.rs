@@ -203,6 +203,17 @@ pub enum Error {
         /// The number that the next record would have had.
         next: u64,
     },
+    /// The stream that a job reads is not the one that it began to read.
+    #[error(
+        "the stream {address} was deleted{} while it was being read: {}", if *.anew { " and created anew" } else { "" },
+        after_deletion(*.anew)
+    )]
+    InputDeleted {
+        /// The stream.
+        address: crate::LogAddress,
+        /// Whether there is another of its name now.
+        anew: bool,
+    },
     /// The stream that a checkpoint's output was prepared for is not the one that is there.
     #[error(
         "the checkpoint lists {} of sink `{operator}` for the stream {address} that cannot be committed there: {reason}. Bring the stream back as it was; or give the sink another name, which needs --allow-dropped-state and writes on without that output; or start without the checkpoint, as another job (--job-id, --checkpoint-dir)", plural(*.transactions)
@@ -240,6 +251,14 @@ impl Error {
             }
             _ => Self::Io { action, path, source },
         }
+    }
+}
+
+fn after_deletion(anew: bool) -> &'static str {
+    if anew {
+        "nothing of this one has been read. To read it from its start, start the job without its checkpoint, as another job (--job-id, --checkpoint-dir); else bring the old stream back"
+    } else {
+        "what had not been read of it is lost to this job. Bring it back, or end the job"
     }
 }
 

@@ -130,6 +130,13 @@ pub struct Malformed {
     pub reason: String,
 }
 
+/// What an enumerator says once the input that it has listed the splits of is no more, or another one
+/// stands in its place. Other failures may pass, and a job goes on with the splits that it knows; after this
+/// one it would wait for what never comes, and so it fails.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InputGone(pub String);
+
 impl<E: Into<OpError>> From<E> for OperatorError {
     fn from(error: E) -> Self {
         Self { place: Place::default(), error: error.into() }

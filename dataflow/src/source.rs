@@ -77,7 +77,8 @@ pub trait Enumerator: Send {
     /// All splits known now, in a stable order, finished ones included.
     ///
     /// # Errors
-    /// The source cannot be reached or does not exist.
+    /// The source cannot be reached or does not exist. After the first answer the job goes on with the
+    /// splits that are known, except after [`InputGone`](crate::error::InputGone), which it fails of.
     fn discover(&mut self) -> Result<Vec<SplitInfo>, OpError>;
 
     /// Whether no further split will ever be found: with all splits finished the input has ended.

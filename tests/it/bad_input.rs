@@ -390,11 +390,33 @@ fn a_stream_that_was_created_anew_between_two_runs_is_refused_before_the_takeove
         let message = again.unwrap_err().to_string();
         let said = match replaced {
             "in" => "cannot restore checkpoint 2: source `in`: the stream",
-            _ => "cannot open sink `out`: the checkpoint lists",
+            _ => "cannot restore checkpoint 2: sink `out`: the checkpoint lists",
         };
         assert!(message.contains(said), "{message}");
         assert_eq!(entries(), before, "the job was not taken over");
     }
+}
+
+/// A job that waits for more of a stream that is no more would wait for ever, and nothing of the one that has
+/// taken its name would be read.
+#[test]
+fn a_stream_that_is_created_anew_under_a_running_job_fails_it() {
+    let home = Home::new();
+    let input = home.write("in", (0..20).map(|_| (&b"k"[..], &b"1"[..])));
+    let settings = JobSettings { discovery_interval_ms: 5, ..home.settings() };
+    let mut job = Job::new();
+    let numbers = job.source("in", ShardLog::json::<u64>(&input)).watermarks(Watermarks::none());
+    numbers.sink("out", Discard::new());
+    let running = pelton::runtime::Job::start(JobSpec::new("job", job.finish().unwrap(), settings)).unwrap();
+    while running.status().operators.iter().all(|it| !it.is_sink || it.records_in < 20) {
+        std::thread::yield_now();
+    }
+    home.log().delete_stream("in").unwrap();
+    home.write("in", [(&b"k"[..], &b"2"[..])]);
+    let message = running.wait().unwrap_err().to_string();
+    // It may have looked before the new one was there.
+    let parts = ["source `in` cannot go on: the stream ", "/in was deleted ", "while it was being read: "];
+    assert!(parts.iter().all(|part| message.contains(part)), "{message}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use pelton_dataflow::error::OpError;
+use pelton_dataflow::error::{InputGone, OpError};
 use pelton_dataflow::record::Data;
 use pelton_dataflow::source::{
     Enumerator, ReaderContext, Source, SplitId, SplitInfo, SplitReader, SplitState,
@@ -137,11 +137,17 @@ struct Shards {
 }
 
 impl Shards {
-    fn list(&self) -> Result<Vec<SplitInfo>> {
-        let description = self.log.describe_stream(&self.stream)?;
+    fn list(&self) -> Result<Vec<SplitInfo>, OpError> {
+        let gone = |anew| {
+            let error = Error::InputDeleted { address: LogAddress::new(self.log.dir(), &self.stream), anew };
+            OpError::from(InputGone(error.to_string()))
+        };
+        let description = match self.log.describe_stream(&self.stream) {
+            Err(pelton_streams::Error::UnknownStream { .. }) => return Err(gone(false)),
+            description => description.map_err(Error::from)?,
+        };
         if description.stream_id != self.stream_id {
-            let (stream, dir) = (self.stream.clone(), self.log.dir().to_owned());
-            return Err(pelton_streams::Error::StreamGone { stream, dir }.into());
+            return Err(gone(true));
         }
         let split = |shard: ShardId| SplitId(shard.to_string());
         let info = |shard: pelton_streams::ShardDescription| SplitInfo {
@@ -154,7 +160,7 @@ impl Shards {
 
 impl Enumerator for Shards {
     fn discover(&mut self) -> Result<Vec<SplitInfo>, OpError> {
-        Ok(self.list()?)
+        self.list()
     }
 
     fn is_complete(&self) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pelton_connectors::{LogAddress, ShardLog};
+use pelton_dataflow::error::InputGone;
 use pelton_dataflow::operator::Waker;
 use pelton_dataflow::source::{Fetched, Polled, ReaderContext, Source, SplitInfo, SplitState};
 use pelton_streams::{Options, StartPosition};
@@ -211,8 +212,24 @@ fn a_stream_that_was_created_anew_is_not_read_on() {
     assert!(message.contains(said) && message.contains("as another job (--job-id"), "{message}");
     assert!(messages(open(&source, SHARD, state.position.as_deref())).contains(said));
     // A job that was reading it meanwhile is told at its next look for shards.
-    assert!(messages(running.discover()).contains("was deleted while it was in use"));
+    let error = running.discover().unwrap_err();
+    assert!(error.is::<InputGone>());
+    let message = error.to_string();
+    let said = "in was deleted and created anew while it was being read: nothing of this one has been read";
+    assert!(message.contains(said) && message.contains("as another job (--job-id"), "{message}");
     assert_eq!(read_all(&source, SHARD).values.len(), 10);
+}
+
+#[test]
+fn a_stream_that_was_deleted_under_a_job_is_told() {
+    let log = Log::new(1);
+    let mut running = ShardLog::json::<u64>(&log.address).enumerator().unwrap();
+    running.discover().unwrap();
+    log.log.delete_stream("in").unwrap();
+    let error = running.discover().unwrap_err();
+    assert!(error.is::<InputGone>());
+    let message = error.to_string();
+    assert!(message.contains("in was deleted while it was being read: what had not been read"), "{message}");
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pelton_dataflow::error::InputGone;
 use pelton_dataflow::graph::{Graph, NodeId};
 use pelton_dataflow::source::{Enumerator, SplitState};
 use pelton_state::checkpoint::manifest::SourcePart;
@@ -59,8 +60,8 @@ impl Enumerators {
         self.0.values().filter(|known| !known.enumerator.is_complete()).map(|known| known.name.as_str())
     }
 
-    /// Asks the enumerator of `source`. There is no answer if it fails after it has answered once: the
-    /// job goes on with the splits that are known.
+    /// Asks the enumerator of `source`. There is no answer if it fails after it has answered once, and the
+    /// input is not gone: the job goes on with the splits that are known.
     pub fn ask(&mut self, source: NodeId) -> Option<Event> {
         let known = self.0.get_mut(&source)?;
         let name = &known.name;
@@ -69,6 +70,7 @@ impl Enumerators {
                 known.has_answered = true;
                 return Some(Event::Discovered { source, splits, complete: known.enumerator.is_complete() });
             }
+            Ok(Err(error)) if error.is::<InputGone>() => format!("source `{name}` cannot go on: {error}"),
             Ok(Err(error)) if known.has_answered => {
                 warn!(source = name, %error, "cannot look for new splits, going on with those known");
                 return None;
