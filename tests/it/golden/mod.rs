@@ -18,6 +18,7 @@ mod random;
 mod sinks;
 mod sources;
 mod stateless;
+mod watermarks;
 mod windows;
 
 macro_rules! cases {
@@ -42,6 +43,7 @@ cases! {
     keyed: RUNNING_VALUES;
     process: STATE_AND_TABLES, EVENT_TIMERS, SESSIONS, PROCESSING_TIMERS, FAILING_RECORDS;
     windows: AGGREGATES, CHAINED, LATE;
+    watermarks: TIME_GOES_ON;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
     graphs: RANDOM;
