@@ -91,6 +91,22 @@ fn a_reader_inside_a_segment_that_is_removed_is_told_or_reads_on() {
     }
 }
 
+/// It has looked and found nothing, and so has the segment open that all of it came into.
+#[test]
+fn a_reader_that_waits_at_the_oldest_record_may_read_on_in_what_it_has_open() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    let mut reader = log.reader("s", ShardId(0), StartPosition::Oldest).unwrap();
+    assert!(reader.poll(1, 1000).unwrap().is_empty());
+    put(&writer, &["a", "b"]);
+    writer.roll().unwrap();
+    put(&writer, &["c"]);
+    writer.set_retention(Retention { age_ms: None, bytes: Some(1) }).unwrap();
+    assert_eq!(writer.apply_retention().unwrap(), 1);
+    assert_eq!(read(&log), ["c"]);
+    assert_eq!(drain(&mut reader), ["a", "b", "c"]);
+}
+
 #[test]
 fn a_writer_that_is_opened_again_has_the_retention_that_another_process_has_set() {
     let bench = Bench::with(|options| options.segment_bytes = 5000);
