@@ -91,7 +91,7 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
     let (cpu_start, mut cpu_last, mut batches) = (cpu_ns("thread-self"), cpu_ns("thread-self"), 0u64);
     let mut random = worker as u64;
     loop {
-        if store.intake() != Intake::Open {
+        if store.intake(monotonic_ns()) != Intake::Open {
             std::thread::yield_now();
         } else {
             let mut values = counts.values();
@@ -106,7 +106,7 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
         }
         store.maintain();
         let now = monotonic_ns();
-        if store.intake() != Intake::Open {
+        if store.intake(monotonic_ns()) != Intake::Open {
             paused_ns += now - last;
         }
         last = now;

@@ -4,6 +4,7 @@
 //! * `writer`: the thread that writes layers and pins file sets;
 //! * `upload`: the thread that puts pinned files into the checkpoint store;
 //! * `restore`: what a worker takes over of a checkpoint;
+//! * `pace`: how a worker that outruns its writer is slowed down;
 //! * `budget`: how memory is shared out.
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,7 @@ use writer::WriterHandle;
 
 mod budget;
 pub(crate) mod dispatch;
+mod pace;
 mod restore;
 mod upload;
 mod writer;
@@ -198,15 +200,16 @@ impl StateStore {
         Panes::open(space, spec.upgrade, self.port())
     }
 
-    /// Which stages of the worker take input: none while [`MAX_FROZEN`] layers wait for the writer,
-    /// which will be through with them; and while there are so many with those that wait for an
-    /// epoch, only the stages that are in that epoch still.
+    /// Which stages of the worker take input at `now_ns` of the monotonic clock: none for a part of the time that grows with what
+    /// the writer has before it, for all of it while [`MAX_FROZEN`] layers wait; and while there are so
+    /// many with those that wait for an epoch, only the stages that are in that epoch still.
     #[must_use]
-    pub fn intake(&self) -> Intake {
-        let waiting = self.inner.writer.waiting();
-        if waiting >= MAX_FROZEN {
+    pub fn intake(&self, now_ns: u64) -> Intake {
+        let backlog = self.inner.writer.backlog();
+        if pace::is_time_to_wait(backlog.parts(), now_ns) {
             return Intake::Closed;
         }
+        let waiting = backlog.layers();
         let dispatch = self.inner.dispatch.borrow();
         match dispatch.waits_for() {
             Some(epoch) if waiting + dispatch.held() >= MAX_FROZEN => Intake::UpTo(epoch),

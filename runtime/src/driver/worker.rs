@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use pelton_dataflow::clock::monotonic_ns;
 use pelton_dataflow::env::{Control, WorkerEnv};
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::lower::{lower, new_worker};
@@ -110,7 +111,7 @@ fn build_and_step(
     while !crew.control.is_stopped() {
         worker.step_or_park(Some(park));
         park = if store.maintain() { Duration::ZERO } else { LONGEST_PARK };
-        env.intake.set(store.intake());
+        env.intake.set(store.intake(monotonic_ns()));
     }
     Ok(store)
 }

@@ -24,8 +24,30 @@ enum Command {
 /// The worker's end of the two threads.
 pub(super) struct WriterHandle {
     running: RefCell<Option<Running>>,
-    /// Layers that have been sent and not been written.
-    waiting: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
+}
+
+/// What has been sent to the writer and not been written.
+#[derive(Default)]
+pub(super) struct Backlog {
+    layers: AtomicUsize,
+    /// How far the writer has come with the first of them, in [`PARTS_OF_A_LAYER`].
+    done: AtomicUsize,
+}
+
+/// What the progress of a layer is counted in.
+pub(super) const PARTS_OF_A_LAYER: usize = 1_024;
+
+impl Backlog {
+    /// Layers that have not been written whole.
+    pub(super) fn layers(&self) -> usize {
+        self.layers.load(Ordering::Acquire)
+    }
+
+    /// What is left of them, in [`PARTS_OF_A_LAYER`].
+    pub(super) fn parts(&self) -> usize {
+        (self.layers() * PARTS_OF_A_LAYER).saturating_sub(self.done.load(Ordering::Acquire))
+    }
 }
 
 struct Running {
@@ -42,26 +64,26 @@ impl WriterHandle {
         on_ack: Box<dyn Fn(Result<KeyedAck, StateError>) + Send>,
     ) -> std::io::Result<Self> {
         let worker = uploads.worker;
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::<Backlog>::default();
         let (commands, received) = mpsc::channel();
         let (put, pinned) = mpsc::channel();
         let uploader = thread::Builder::new()
             .name(format!("pelton-upload-{worker}"))
             .spawn(move || upload::run(uploads, &pinned, &*on_ack))?;
-        let writer = Writer { base, partition, put, waiting: waiting.clone(), buffer: RowBuffer::default() };
+        let writer = Writer { base, partition, put, backlog: backlog.clone(), buffer: RowBuffer::default() };
         let writer = thread::Builder::new()
             .name(format!("pelton-state-{worker}"))
             .spawn(move || writer.run(&received))?;
-        Ok(Self { running: RefCell::new(Some(Running { commands, writer, uploader })), waiting })
+        Ok(Self { running: RefCell::new(Some(Running { commands, writer, uploader })), backlog })
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     pub(super) fn send(&self, order: Order) -> Result<(), StateError> {
         if matches!(order, Order::Write(_)) {
-            self.waiting.fetch_add(1, Ordering::AcqRel);
+            self.backlog.layers.fetch_add(1, Ordering::AcqRel);
         }
         let running = self.running.borrow();
         let sent = running.as_ref().map(|running| running.commands.send(Command::Do(order)).is_ok());
@@ -105,7 +127,7 @@ struct Writer {
     base: Box<dyn BaseWriter + Send>,
     partition: Partition,
     put: Sender<Upload>,
-    waiting: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     buffer: RowBuffer,
 }
 
@@ -127,7 +149,9 @@ impl Writer {
                 Command::Do(Order::Write(parts)) => match StateError::or_panic(|| self.write(&parts)) {
                     Ok(()) => {
                         drop(parts);
-                        self.waiting.fetch_sub(1, Ordering::AcqRel);
+                        // In this order, so that no look in between finds less than there is.
+                        self.backlog.done.store(0, Ordering::Release);
+                        self.backlog.layers.fetch_sub(1, Ordering::AcqRel);
                         Ok(())
                     }
                     Err(error) => {
@@ -150,9 +174,12 @@ impl Writer {
 
     fn write(&mut self, parts: &Parts) -> Result<(), StateError> {
         let mut units = self.partition.units();
+        let (count, mut begun) = (self.partition.units().count().max(1), 0);
         self.base.write(&mut self.buffer, &mut |buffer| {
             buffer.clear();
+            self.backlog.done.store(begun * PARTS_OF_A_LAYER / count, Ordering::Release);
             let Some(groups) = units.next() else { return Ok(false) };
+            begun += 1;
             parts.iter().try_for_each(|part| part.write(&groups, buffer))?;
             buffer.sort();
             Ok(true)

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{Card, Job, Key, LOG, SEEN, Worker, acks, backends, freeze, key, owner, spec};
 
+/// A moment at which no worker waits but one that has to wait all the time.
+const AWAKE_NS: u64 = 7_999_999;
+
 fn pay(workers: &mut [Worker], job: &Job, card: u8, amount: u64) {
     let key = key(card);
     let worker = owner(job.groups, &key, workers.len());
@@ -317,16 +320,16 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
     let store = StateStore::open(options).unwrap();
     let mut slow: KeyedState<u8, Slow<0>> = store.keyed("slow", StateSpec::new()).unwrap();
     for epoch in 1..=3 {
-        assert_eq!(store.intake(), Intake::Open, "before epoch {epoch}");
+        assert_eq!(store.intake(AWAKE_NS), Intake::Open, "before epoch {epoch}");
         slow.values().state(hash_of(&7u8), &7).unwrap().0 += 1;
         slow.freeze(Epoch(epoch)).unwrap();
         assert_eq!(slow.values().state(hash_of(&7u8), &7).unwrap().0, epoch, "frozen state is readable");
     }
-    assert_eq!(store.intake(), Intake::Closed);
+    assert_eq!(store.intake(AWAKE_NS), Intake::Closed);
     GATES[0].open();
     while store.maintain() {}
     let epochs: Vec<_> = (0..3).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
-    assert_eq!((epochs, store.intake()), (vec![1, 2, 3], Intake::Open));
+    assert_eq!((epochs, store.intake(AWAKE_NS)), (vec![1, 2, 3], Intake::Open));
     store.clone().close().unwrap();
     assert!(slow.freeze(Epoch(4)).unwrap_err().to_string().contains("closed"));
 }
@@ -339,20 +342,20 @@ fn who_is_an_epoch_ahead_waits_while_what_it_spills_cannot_be_written() {
     let mut workers = job.start(1, &[]);
     pay(&mut workers, &job, 0, 1);
     workers[0].cards.freeze(Epoch(1)).unwrap();
-    assert_eq!(workers[0].store.intake(), Intake::Open, "one layer is held");
+    assert_eq!(workers[0].store.intake(AWAKE_NS), Intake::Open, "one layer is held");
     let mut spent = 0;
-    while workers[0].store.intake() == Intake::Open {
+    while workers[0].store.intake(AWAKE_NS) == Intake::Open {
         assert!(spent < 1_000, "an overlay has {FEW_ENTRIES} entries, and three layers may wait");
         pay(&mut workers, &job, (spent % 200) as u8, 1);
         spent += 1;
     }
-    assert_eq!(workers[0].store.intake(), Intake::UpTo(Epoch(1)));
+    assert_eq!(workers[0].store.intake(AWAKE_NS), Intake::UpTo(Epoch(1)));
     assert!(spent > 2 * FEW_ENTRIES, "the layer of the epoch and two more, after {spent} payments");
-    workers[0].sums.freeze(Epoch(1)).unwrap();
+    workers[0].sums.borrow_mut().freeze(Epoch(1)).unwrap();
     acks(&mut workers, 1);
     freeze(&mut workers, 2);
     acks(&mut workers, 2);
-    assert_eq!(workers[0].store.intake(), Intake::Open);
+    assert_eq!(workers[0].store.intake(AWAKE_NS), Intake::Open);
     assert_eq!((0..200).map(|card| paid(&mut workers, &job, card)).sum::<u64>(), spent + 1);
 }
 
