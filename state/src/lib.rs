@@ -8,7 +8,7 @@
 //!
 //! How it is kept, from the top down:
 //! * `resident`: the structs in memory; `shards`: hash tables by key group; `layers` and `cells`: what lies
-//!   below an overlay of a table or pane; `warm`: how a restored one fills;
+//!   below an overlay of a table; `warm`: how a restored one fills;
 //! * `rows`: the bytes of rows; [`ordered`]: of their keys; [`codec`]: of their values;
 //! * `base`: the backends, `base::memory` and `base::rocks`.
 //!

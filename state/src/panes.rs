@@ -2,7 +2,8 @@
 //!
 //! A window fires whole, so its keys lie together: firing walks one pane, and records of the
 //! window at hand find their entry with one look-up. What is fired leaves the state as it is given
-//! out, slice by slice, so that a barrier may fall in between.
+//! out, slice by slice, so that a barrier may fall in between. Like the structs of other states
+//! the keys of a pane are changed in place and copied out after a freeze (`resident`).
 
 use std::cell::RefCell;
 use std::ops::Range;
