@@ -97,14 +97,18 @@ impl Axis {
         }
     }
 
+    /// Who has it: the reference has no shape but its keys and workers.
+    pub fn engines(self) -> &'static [Engine] {
+        match self {
+            Self::Workers | Self::Keys => &[Engine::Pelton, Engine::Timely],
+            _ => &[Engine::Pelton],
+        }
+    }
+
     /// All runs that its panel needs.
     pub fn points(self, events: u64) -> Vec<Point> {
-        let engines = match self {
-            Self::Workers | Self::Keys => &[Engine::Pelton, Engine::Timely][..],
-            _ => &[Engine::Pelton],
-        };
         let mut points = Vec::new();
-        for &engine in engines {
+        for &engine in self.engines() {
             points.extend(self.values().iter().map(|&value| self.point(engine, value, events)));
         }
         if self.linear() == Linear::AsTheFirst {

@@ -73,7 +73,7 @@ impl Panel {
     /// The panel of `axis`, from what was run.
     pub fn of(axis: Axis, args: &PlotArgs, runs: &Runs) -> Self {
         let mut lines = Vec::new();
-        for engine in [Engine::Pelton, Engine::Timely] {
+        for &engine in axis.engines() {
             let dots: Vec<Dot> = axis
                 .values()
                 .iter()
