@@ -29,6 +29,13 @@ impl<T: Data> Feed<T> {
     pub fn next(&mut self) -> Option<Record<T>> {
         self.records.next()
     }
+
+    /// The next `max` records, or as many as there are.
+    #[inline]
+    pub fn ahead(&self, max: usize) -> &[Record<T>] {
+        let left = self.records.as_slice();
+        &left[..left.len().min(max)]
+    }
 }
 
 /// The batch that an output port is filling.

@@ -2,6 +2,7 @@
 //!
 //! [`KeyedProcess`] is what users implement; what it is lent at each call is in `context`.
 
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::source::Rejected;
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{KeyedState, State, StateMut, StateStore, TimeDomain};
+use pelton_state::{KeyedState, State, StateMut, StateStore, TOGETHER, TimeDomain};
 
 use crate::dead_letter::{OnError, dead_letter};
 use crate::emit::{Emitter, Feed};
@@ -215,6 +216,8 @@ struct Running<P: KeyedProcess> {
     clock: Arc<dyn pelton_dataflow::clock::Clock>,
     reached: Reached,
     feed: Feed<Keyed<P::Key, P::In>>,
+    /// Of the records whose state was sought last, those that are still in `feed`.
+    sought: Range<usize>,
     busy: Busy,
     at_hand: Option<KeyHash>,
     out: Emitter<P::Out>,
@@ -240,6 +243,7 @@ impl<P: KeyedProcess> Running<P> {
             clock: cx.clock.clone(),
             reached: Reached::restore(cx)?,
             feed: Feed::default(),
+            sought: 0..0,
             busy: Busy::Records,
             at_hand: None,
             out: Emitter::new(0, cx.settings.batch_records),
@@ -266,11 +270,21 @@ impl<P: KeyedProcess> Running<P> {
     }
 
     fn records(&mut self, out: &mut Outputs) -> OpResult<bool> {
-        while let Some(Record { time, value: Keyed { hash, key, value } }) = self.feed.next() {
+        loop {
+            if self.sought.is_empty() {
+                let ahead = self.feed.ahead(TOGETHER);
+                let keys = ahead.iter().map(|record| (record.value.hash, &record.value.key));
+                self.state.values().seek(keys);
+                self.sought = 0..ahead.len();
+            }
+            let Some(Record { time, value: Keyed { hash, key, value } }) = self.feed.next() else {
+                return Ok(false);
+            };
+            let nth = self.sought.next();
             self.at_hand = Some(hash);
             let kept = self.on_error.map(|OnError::DeadLetter| value.clone());
             let result =
-                self.call(hash, &key, time, |process, state, cx| process.on_record(value, state, cx));
+                self.call(nth, hash, &key, time, |process, state, cx| process.on_record(value, state, cx));
             if let Err(error) = result {
                 let Some(kept) = kept else { return Err(error) };
                 self.reject(&key, time, &kept, &error);
@@ -279,7 +293,6 @@ impl<P: KeyedProcess> Running<P> {
                 return Ok(true);
             }
         }
-        Ok(false)
     }
 
     /// Calls timers that are due; whether it had to stop. It stops after a number of them also if
@@ -291,11 +304,11 @@ impl<P: KeyedProcess> Running<P> {
             let at = EventTime(at_ms);
             match domain {
                 TimeDomain::Event => {
-                    self.call(hash, &key, at, |process, state, cx| process.on_timer(at, state, cx))
+                    self.call(None, hash, &key, at, |process, state, cx| process.on_timer(at, state, cx))
                 }
                 TimeDomain::Processing => {
                     let time = self.reached.of(hash);
-                    self.call(hash, &key, time, |process, state, cx| {
+                    self.call(None, hash, &key, time, |process, state, cx| {
                         process.on_processing_timer(at_ms, state, cx)
                     })
                 }
@@ -311,10 +324,11 @@ impl<P: KeyedProcess> Running<P> {
         Ok(false)
     }
 
-    /// Lends the pieces of the key at hand to user code.
+    /// Lends the pieces of the key at hand to user code; `nth` of those sought last, if it was sought.
     #[inline]
     fn call(
         &mut self,
+        nth: Option<usize>,
         hash: KeyHash,
         key: &P::Key,
         time: EventTime,
@@ -322,7 +336,10 @@ impl<P: KeyedProcess> Running<P> {
     ) -> OpResult {
         let KeyedState { values, tables, timers, .. } = &mut self.state;
         let mut values = values.borrow_mut();
-        let mut state = values.state(hash, key)?;
+        let mut state = match nth {
+            Some(nth) => values.state_at(nth, hash, key)?,
+            None => values.state(hash, key)?,
+        };
         let mut cx = Context {
             tables,
             timers,
@@ -361,7 +378,7 @@ impl<P: KeyedProcess> Running<P> {
 
 impl<P: KeyedProcess> Operator for Running<P> {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.feed = Feed::of(batch);
+        (self.feed, self.sought) = (Feed::of(batch), 0..0);
         self.busy = Busy::Records;
         self.go_on(out)
     }
