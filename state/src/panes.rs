@@ -112,7 +112,7 @@ impl<K: Key, A: State> Panes<K, A> {
     pub(crate) fn open(
         space: Space,
         upgrade: Option<Upgrade<A>>,
-        port: Port,
+        port: &Port,
     ) -> Result<Rc<RefCell<Self>>, StateError> {
         let (open, closed) = (Vec::new(), Vec::new());
         let mut panes =

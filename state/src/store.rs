@@ -197,7 +197,7 @@ impl StateStore {
         spec: &StateSpec<A>,
     ) -> Result<Rc<RefCell<Panes<K, A>>>, StateError> {
         let space = self.space(&operator.into(), state, spec.version.unwrap_or(1), PANE_TABLES)?;
-        Panes::open(space, spec.upgrade, self.port())
+        Panes::open(space, spec.upgrade, &self.port())
     }
 
     /// Which stages of the worker take input at `now_ns` of the monotonic clock: none for a part of the time that grows with what
