@@ -59,6 +59,17 @@ fn whatever_happens_each_record_is_visible_once_and_in_order() {
 }
 
 #[test]
+fn no_child_is_left_waiting_by_an_acknowledgement_that_got_lost() {
+    let mut seen = Seen::default();
+    for seed in 0..FIXED_SEEDS {
+        println!("seed {seed}");
+        seen.add(&World::that_only_loses(seed).run().0);
+    }
+    println!("{seen:?}");
+    assert!(seen.lost_messages >= 20 && seen.children >= 20, "{seen:?}");
+}
+
+#[test]
 fn the_same_holds_for_fresh_seeds() {
     if let Some(seed) = given("PELTON_SEED") {
         println!("{:?}", run(seed));

@@ -91,6 +91,11 @@ impl Process {
         }
     }
 
+    pub fn without_checkpoints(mut self) -> Self {
+        self.settings.checkpoint_interval = CheckpointInterval::Off;
+        self
+    }
+
     /// Does one thing.
     pub fn step(&mut self, sim: &mut Sim) {
         let Some(generation) = &mut self.generation else { return self.begin(sim) };
@@ -247,7 +252,7 @@ impl Generation {
     /// Puts an event on its way, on which acknowledgements may get lost.
     fn send(&mut self, lane: Lane, event: Event, sim: &mut Sim) {
         let can_be_lost = matches!(event, Event::OperatorAcked(_) | Event::KeyedAcked(_));
-        if can_be_lost && !sim.is_calm && sim.random.one_in(150) {
+        if can_be_lost && sim.loses && sim.random.one_in(150) {
             sim.seen.lost_messages += 1;
             return;
         }

@@ -143,6 +143,8 @@ pub struct Sim {
     pub random: Random,
     pub now_ms: i64,
     pub is_calm: bool,
+    /// Whether acknowledgements may get lost.
+    pub loses: bool,
     pub faults: Faults,
     pub store: CheckpointStore,
     pub wired: Wired,
@@ -184,6 +186,9 @@ impl Sim {
 
 pub struct World {
     sim: Sim,
+    /// Nothing goes wrong but that acknowledgements get lost, and no checkpoints are taken from time to time: nothing
+    /// else then helps a job on that waits for one.
+    only_loses: bool,
     step: u64,
     processes: Vec<Process>,
 }
@@ -200,6 +205,7 @@ impl World {
             random,
             now_ms: 0,
             is_calm: false,
+            loses: true,
             store: store::flaky(faults.clone()),
             wired: Wired::new(&log, live, &faults),
             faults,
@@ -209,7 +215,12 @@ impl World {
             log,
             logged,
         };
-        Self { sim, step: 0, processes: Vec::new() }
+        Self { sim, only_loses: false, step: 0, processes: Vec::new() }
+    }
+
+    /// One in which acknowledgements get lost, and all else goes well.
+    pub fn that_only_loses(seed: u64) -> Self {
+        Self { only_loses: true, ..Self::new(seed) }
     }
 
     /// Runs to the end of all input, however often it has to be started. Gives what has happened, and how
@@ -217,11 +228,12 @@ impl World {
     pub fn run(mut self) -> (Seen, u64) {
         while !(self.processes.is_empty() && self.sim.is_done()) {
             self.step += 1;
-            let Self { sim, step, .. } = &mut self;
+            let Self { sim, only_loses, step, .. } = &mut self;
             assert!(*step < MAX_STEPS, "the job does not end: {:?}", sim.ledger.newest());
-            sim.is_calm = *step > CALM_AFTER;
-            if sim.is_calm || sim.random.one_in(8) {
-                sim.wired.live.go_on(&mut sim.random, sim.is_calm);
+            sim.loses = *step <= CALM_AFTER;
+            sim.is_calm = *only_loses || !sim.loses;
+            if !sim.loses || sim.random.one_in(8) {
+                sim.wired.live.go_on(&mut sim.random, !sim.loses);
             }
             self.disturb();
             self.one_step();
@@ -239,10 +251,11 @@ impl World {
 
     /// Starts, kills and pauses processes.
     fn disturb(&mut self) {
-        let Self { sim, step, processes } = self;
+        let Self { sim, only_loses, step, processes } = self;
         let random = &mut sim.random;
         if processes.is_empty() {
-            processes.push(Process::new(random));
+            let process = Process::new(random);
+            processes.push(if *only_loses { process.without_checkpoints() } else { process });
         } else if !sim.is_calm && processes.len() < MOST_PROCESSES && random.one_in(700) {
             sim.seen.takeovers += 1;
             processes.push(Process::new(random));
@@ -263,7 +276,7 @@ impl World {
 
     /// Has one of the processes that are not paused do something.
     fn one_step(&mut self) {
-        let Self { sim, step, processes } = self;
+        let Self { sim, step, processes, .. } = self;
         let mut awake: Vec<_> = processes.iter_mut().filter(|process| process.wakes_at <= *step).collect();
         if let Some(chosen) = sim.random.index(awake.len()) {
             awake[chosen].step(sim);
