@@ -377,9 +377,12 @@ impl<K: Key, S: State> Resident<K, S> {
         let taken = max.min(slots.len());
         *len -= taken;
         slots.extract_if(|_| true).take(taken).map(move |mut slot| {
-            if let Some(collecting) = collecting.as_mut().filter(|it| slot.changed && slot.stamp == it.stamp)
+            if slot.changed
+                && let Some(mut due) = collecting.take_if(|it| slot.stamp == it.stamp)
             {
-                collecting.copy_out(table, &mut slot);
+                // It is nowhere else any more: if user code panics at it, the freeze is given up.
+                due.copy_out(table, &mut slot);
+                *collecting = Some(due);
             }
             slot
         })
