@@ -40,6 +40,8 @@ pub struct Panes<K: Key, A: State> {
     limit: usize,
     /// What was given out of windows that are gone since the last freeze.
     closed: Vec<GivenOut<K>>,
+    /// Keys in `closed` and in what was given out of open windows.
+    given_out: usize,
     space: Space,
     upgrade: Option<Upgrade<A>>,
     port: Port,
@@ -115,11 +117,12 @@ impl<K: Key, A: State> Panes<K, A> {
         port: &Port,
     ) -> Result<Rc<RefCell<Self>>, StateError> {
         let (open, closed) = (Vec::new(), Vec::new());
-        let mut panes =
-            Self { open, hot: 0, touched_elsewhere: 0, limit: 0, closed, space, upgrade, port: port.clone() };
+        let (hot, touched_elsewhere, given_out, limit) = (0, 0, 0, 0);
+        let port = port.clone();
+        let mut panes = Self { open, hot, touched_elsewhere, limit, closed, given_out, space, upgrade, port };
         panes.restore()?;
         let panes = Rc::new(RefCell::new(panes));
-        port.settles(&panes);
+        panes.borrow().port.settles(&panes);
         panes.borrow_mut().take_shares();
         Ok(panes)
     }
@@ -172,6 +175,9 @@ impl<K: Key, A: State> Panes<K, A> {
     /// # Errors
     /// The backend cannot be read.
     pub fn drain(&mut self, window: EventTime, max: usize) -> Result<Vec<Fired<K, A>>, StateError> {
+        if self.given_out >= self.limit {
+            self.spill_given_out();
+        }
         let mut out = Vec::new();
         let Ok(index) = self.open.binary_search_by_key(&window, |pane| pane.window) else { return Ok(out) };
         for table in 0..self.space.partition.tables() {
@@ -182,7 +188,7 @@ impl<K: Key, A: State> Panes<K, A> {
             if table >= pane.merged {
                 pane.merge(table, self.upgrade, &self.port)?;
             }
-            pane.emit(table, max, &mut out);
+            self.given_out += pane.emit(table, max, &mut out);
         }
         if self.open[index].keys.is_empty() {
             self.close(index);
@@ -200,16 +206,28 @@ impl<K: Key, A: State> Panes<K, A> {
     }
 
     fn freeze_parts(&mut self) -> Parts {
-        let mut parts = Parts::default();
-        parts.extend(self.closed.drain(..).map(|given_out| Arc::new(given_out) as _));
-        for pane in &mut self.open {
-            // A key that came back after it was given out counts: its part is the later one.
-            parts.extend(pane.take_given_out().map(|given_out| Arc::new(given_out) as _));
-            parts.extend(pane.keys.freeze());
-        }
+        // A key that came back after it was given out counts: its part is the later one.
+        let mut parts = self.take_given_out();
+        parts.extend(self.open.iter_mut().filter_map(|pane| pane.keys.freeze()));
         self.touched_elsewhere = 0;
         self.take_shares();
         parts
+    }
+
+    /// The tombstones of what has been given out since the last freeze.
+    fn take_given_out(&mut self) -> Parts {
+        self.given_out = 0;
+        let closed = self.closed.drain(..);
+        let given_out = closed.chain(self.open.iter_mut().filter_map(Pane::take_given_out));
+        given_out.map(|given_out| Arc::new(given_out) as _).collect()
+    }
+
+    /// A window far larger than memory may be given out between two barriers. The tombstones alone go to the
+    /// writer: what comes back is written later.
+    #[cold]
+    fn spill_given_out(&mut self) {
+        let parts = self.take_given_out();
+        self.port.spill(parts);
     }
 
     #[cold]
@@ -322,15 +340,19 @@ impl<K: Key, A: State> Pane<K, A> {
         Ok(())
     }
 
-    fn emit(&mut self, table: usize, max: usize, out: &mut Vec<Fired<K, A>>) {
+    /// Gives out up to `max` keys in all of one table; how many of them have rows.
+    fn emit(&mut self, table: usize, max: usize, out: &mut Vec<Fired<K, A>>) -> usize {
         let Self { keys, given_out, .. } = self;
+        let mut with_rows = 0;
         for Slot { key, value, below, .. } in keys.take(table, max - out.len()) {
             if below {
+                with_rows += 1;
                 given_out.resize_with(given_out.len().max(table + 1), Vec::new);
                 given_out[table].push(key.clone());
             }
             out.push((hash_of(&key), key, value.0));
         }
+        with_rows
     }
 
     /// The tombstones of what has been given out since the last freeze, if there are any.

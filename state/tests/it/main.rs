@@ -11,3 +11,4 @@ mod lying_disk;
 mod model;
 mod scripts;
 mod short_lived;
+mod windows;
