@@ -138,21 +138,18 @@ impl Writer {
         let mut failed = false;
         while let Ok(command) = commands.recv() {
             let done = match command {
-                Command::Drop(trash) => {
-                    drop(trash);
-                    Ok(())
-                }
+                Command::Drop(trash) => let_go(trash),
                 Command::Do(Order::Write(parts)) if failed => {
                     unwritten.push(parts);
                     Ok(())
                 }
                 Command::Do(Order::Write(parts)) => match StateError::or_panic(|| self.write(&parts)) {
                     Ok(()) => {
-                        drop(parts);
+                        let dropped = let_go(parts);
                         // In this order, so that no look in between finds less than there is.
                         self.backlog.done.store(0, Ordering::Release);
                         self.backlog.layers.fetch_sub(1, Ordering::AcqRel);
-                        Ok(())
+                        dropped
                     }
                     Err(error) => {
                         unwritten.push(parts);
@@ -192,4 +189,12 @@ impl Writer {
         drop(self.put.send(Upload::Put { epoch, pinned, first_frozen_ns }));
         Ok(())
     }
+}
+
+/// Drops what holds values of user code, which may panic at it.
+fn let_go<T>(what: T) -> Result<(), StateError> {
+    StateError::or_panic(|| {
+        drop(what);
+        Ok(())
+    })
 }
