@@ -201,7 +201,7 @@ impl StateStore {
     }
 
     /// Which stages of the worker take input at `now_ns` of the monotonic clock: none for a part of the time that grows with what
-    /// the writer has before it, for all of it while [`MAX_FROZEN`] layers wait; and while there are so
+    /// the writer has before it, for all of it while [`MAX_FROZEN`] whole layers wait; and while there are so
     /// many with those that wait for an epoch, only the stages that are in that epoch still.
     #[must_use]
     pub fn intake(&self, now_ns: u64) -> Intake {
