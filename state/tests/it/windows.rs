@@ -96,14 +96,17 @@ fn a_key_that_comes_back_after_it_was_given_out_is_in_the_window_as_a_new_one() 
             // With little memory what has been taken up when this ends is not all.
             while start == Start::Warmed && store.maintain() {}
             let mut given_out = sums.borrow_mut().drain(WINDOW, max).unwrap();
+            assert_eq!(given_out.len(), max.min(KEYS));
             if has_barrier {
                 save(&store, &sums, &acks, 2);
             }
             let back: Vec<u64> = given_out.iter().map(|(_, key, _)| *key).take(100).collect();
             back.iter().for_each(|key| add(&sums, *key));
             let saved = save(&store, &sums, &acks, 3);
+            let rest = sums.borrow_mut().drain(WINDOW, 2 * KEYS).unwrap();
             let (_store, _acks, sums) = begin(&mut job, &[saved]);
             given_out.extend(sums.borrow_mut().drain(WINDOW, 2 * KEYS).unwrap());
+            assert_eq!(given_out.len(), max.min(KEYS) + rest.len(), "the same without a crash");
             let mut found: Vec<_> = given_out.into_iter().map(|(_, key, sum)| (key, sum)).collect();
             let mut expected: Vec<_> = (0..KEYS as u64).chain(back).map(|key| (key, 1)).collect();
             found.sort_unstable();
