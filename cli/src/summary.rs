@@ -17,7 +17,7 @@ pub(crate) fn summary(report: &JobReport) -> String {
     let how = match report.end {
         End::Completed => "has processed all its input",
         End::CompletedBefore => {
-            "had processed all its input before: nothing was read (what has come since is for another job: give it another --checkpoint-dir)"
+            "had processed all its input before: nothing was read (what has come since is for another job: give it another --job-id)"
         }
         End::Stopped if status.checkpoints_completed == 0 => "was stopped before it had begun",
         End::Stopped => "was stopped, with a last checkpoint",

@@ -179,7 +179,7 @@ pub enum Error {
     },
     /// A stream knows a later generation of the sink than the one that wants to write.
     #[error(
-        "the stream {address} was last written by generation {current} of sink `{operator}` of job `{job}`, and this is generation {generation}: either a newer run has taken over, or this one was started without the job's checkpoints; stop it, or resume from them, or write to another stream"
+        "the stream {address} was last written by generation {current} of sink `{operator}` of job `{job}`, and this is generation {generation}: either a newer run has taken over, or this one was started without the job's checkpoints; stop it, or resume from them, or write to another stream; to write everything again behind what is there, start it as another job (--job-id)"
     )]
     LaterGeneration {
         /// The stream.
@@ -195,7 +195,7 @@ pub enum Error {
     },
     /// The stream that a checkpoint has read from is not the one that is there.
     #[error(
-        "the stream {address} was deleted and created anew since the checkpoint, which had read that one up to number {next}: what comes first in this one would be skipped. To read it from its start, start the job without the checkpoint, as another job (--job-id, --checkpoint-dir); else bring the old stream back"
+        "the stream {address} was deleted and created anew since the checkpoint, which had read that one up to number {next}: what comes first in this one would be skipped. To read it from its start, start the job without the checkpoint, as another job (--job-id); else bring the old stream back"
     )]
     InputReplaced {
         /// The stream.
@@ -216,7 +216,7 @@ pub enum Error {
     },
     /// The stream that a checkpoint's output was prepared for is not the one that is there.
     #[error(
-        "the checkpoint lists {} of sink `{operator}` for the stream {address} that cannot be committed there: {reason}. Bring the stream back as it was; or give the sink another name, which needs --allow-dropped-state and writes on without that output; or start without the checkpoint, as another job (--job-id, --checkpoint-dir)", plural(*.transactions)
+        "the checkpoint lists {} of sink `{operator}` for the stream {address} that cannot be committed there: {reason}. Bring the stream back as it was; or give the sink another name, which needs --allow-dropped-state and writes on without that output; or start without the checkpoint, as another job (--job-id)", plural(*.transactions)
     )]
     OutputReplaced {
         /// The stream.
@@ -256,7 +256,7 @@ impl Error {
 
 fn after_deletion(anew: bool) -> &'static str {
     if anew {
-        "nothing of this one has been read. To read it from its start, start the job without its checkpoint, as another job (--job-id, --checkpoint-dir); else bring the old stream back"
+        "nothing of this one has been read. To read it from its start, start the job without its checkpoint, as another job (--job-id); else bring the old stream back"
     } else {
         "what had not been read of it is lost to this job. Bring it back, or end the job"
     }

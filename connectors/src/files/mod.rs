@@ -35,6 +35,10 @@ impl Files {
     /// Each file is a split. Files and directories whose names begin with `.` or `_` are passed
     /// over. Lines that are no `T` are rejected; empty ones are skipped.
     ///
+    /// Files may grow; what has been read must not change. A checkpoint knows how far a file was read and not
+    /// what it held: one that is shorter now, or has no line beginning there, is refused, and another that
+    /// has is read on in its middle.
+    ///
     /// ```
     /// use pelton_connectors::Files;
     /// let payments = Files::read_jsonl::<(u64, String)>("./payments");

@@ -128,7 +128,7 @@ impl Target {
             tracing::warn!(
                 stream = %self.address,
                 records,
-                "the stream holds records that job `{}` has not written, and gets its output after them: a job that was started anew under another name or without its checkpoints writes everything again",
+                "the stream holds records that job `{}` has not written, and gets its output after them: a job that was started anew under another name writes everything again",
                 cx.job
             );
         }
