@@ -151,7 +151,7 @@ pub enum Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// In RocksDB, with a cache and overlay in memory
+    /// In RocksDB, with what fits in memory
     Rocksdb,
     /// In memory
     Memory,

@@ -40,8 +40,8 @@ pub struct Panes<K: Key, A: State> {
     limit: usize,
     /// What was given out of windows that are gone since the last freeze.
     closed: Vec<GivenOut<K>>,
-    /// Keys in `closed` and in what was given out of open windows.
-    given_out: usize,
+    /// How many keys there are in `closed` and in what was given out of open windows.
+    tombstones: usize,
     space: Space,
     upgrade: Option<Upgrade<A>>,
     port: Port,
@@ -117,9 +117,10 @@ impl<K: Key, A: State> Panes<K, A> {
         port: &Port,
     ) -> Result<Rc<RefCell<Self>>, StateError> {
         let (open, closed) = (Vec::new(), Vec::new());
-        let (hot, touched_elsewhere, given_out, limit) = (0, 0, 0, 0);
+        let (hot, touched_elsewhere, tombstones, limit) = (0, 0, 0, 0);
         let port = port.clone();
-        let mut panes = Self { open, hot, touched_elsewhere, limit, closed, given_out, space, upgrade, port };
+        let mut panes =
+            Self { open, hot, touched_elsewhere, limit, closed, tombstones, space, upgrade, port };
         panes.restore()?;
         let panes = Rc::new(RefCell::new(panes));
         panes.borrow().port.settles(&panes);
@@ -175,7 +176,7 @@ impl<K: Key, A: State> Panes<K, A> {
     /// # Errors
     /// The backend cannot be read.
     pub fn drain(&mut self, window: EventTime, max: usize) -> Result<Vec<Fired<K, A>>, StateError> {
-        if self.given_out >= self.limit {
+        if self.tombstones >= self.limit {
             self.spill_given_out();
         }
         let mut out = Vec::new();
@@ -188,7 +189,7 @@ impl<K: Key, A: State> Panes<K, A> {
             if table >= pane.merged {
                 pane.merge(table, self.upgrade, &self.port)?;
             }
-            self.given_out += pane.emit(table, max, &mut out);
+            self.tombstones += pane.emit(table, max, &mut out);
         }
         if self.open[index].keys.is_empty() {
             self.close(index);
@@ -216,7 +217,7 @@ impl<K: Key, A: State> Panes<K, A> {
 
     /// The tombstones of what has been given out since the last freeze.
     fn take_given_out(&mut self) -> Parts {
-        self.given_out = 0;
+        self.tombstones = 0;
         let closed = self.closed.drain(..);
         let given_out = closed.chain(self.open.iter_mut().filter_map(Pane::take_given_out));
         given_out.map(|given_out| Arc::new(given_out) as _).collect()

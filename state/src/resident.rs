@@ -289,10 +289,7 @@ impl<K: Key, S: State> Resident<K, S> {
         if found.is_some_and(|slot| slot.tag == tag && slot.key == *key) {
             let Table { slots, noted, .. } = &mut self.tables[index];
             let slot = slots.get_bucket_mut(bucket as usize).expect("it was found there");
-            if slot.stamp != self.now {
-                touch(slot, index, self.now, noted, self.collecting.as_mut());
-                self.touched += 1;
-            }
+            self.touched += touch(slot, index, self.now, noted, &mut self.collecting);
             return Ok(slot);
         }
         self.lend(hash, key, fetch)
@@ -313,10 +310,7 @@ impl<K: Key, S: State> Resident<K, S> {
         match slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == *key) {
             Ok(found) => {
                 let slot = found.into_mut();
-                if slot.stamp != self.now {
-                    touch(slot, index, self.now, noted, self.collecting.as_mut());
-                    self.touched += 1;
-                }
+                self.touched += touch(slot, index, self.now, noted, &mut self.collecting);
                 Ok(slot)
             }
             Err(absent) => {
@@ -490,20 +484,24 @@ impl<K: Key, S: State> Resident<K, S> {
     }
 }
 
-/// The first touch of a slot since the last freeze.
+/// Touches a slot; 1 if it is the first touch since the last freeze, else 0.
 #[inline]
 fn touch<K: Key, S: State>(
     slot: &mut Slot<K, S>,
     table: usize,
     now: Stamp,
     noted: &mut Noted,
-    collecting: Option<&mut Collecting<K, S>>,
-) {
+    collecting: &mut Option<Collecting<K, S>>,
+) -> usize {
+    if slot.stamp == now {
+        return 0;
+    }
     if slot.changed {
-        collecting.expect("all but the last freeze has been copied out").copy_out(table, slot);
+        collecting.as_mut().expect("all but the last freeze has been copied out").copy_out(table, slot);
     }
     slot.stamp = now;
     noted.note(slot.tag);
+    1
 }
 
 /// What may be let go of.

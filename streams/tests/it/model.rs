@@ -109,6 +109,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
+/// Whether an order about a transaction was turned away, as it has to be if that is another family's or the writer a
+/// zombie.
+fn is_turned_away<T: std::fmt::Debug>(done: &Result<T, Error>, is_own: bool, is_fenced: bool) -> bool {
+    if !is_own {
+        assert!(matches!(done, Err(Error::ForeignCommittable { .. })), "of another family: {done:?}");
+    } else if is_fenced {
+        assert!(matches!(done, Err(Error::Fenced { .. })), "of a zombie: {done:?}");
+    }
+    !is_own || is_fenced
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Prepared,
@@ -282,6 +293,13 @@ impl Run {
         Some((index, handle.generation < self.generations[handle.family]))
     }
 
+    /// As [`Self::pick`], with the index of a transaction between the two.
+    fn pick_transaction(&self, with: &Index, which: &Index) -> Option<(usize, usize, bool)> {
+        let (index, is_fenced) = self.pick(with)?;
+        let which = (!self.transactions.is_empty()).then(|| which.index(self.transactions.len()))?;
+        Some((index, which, is_fenced))
+    }
+
     fn prepare(&mut self, with: &Index, records: u8, discards: bool) {
         let Some((index, is_fenced)) = self.pick(with) else { return };
         let ids = self.ids(records);
@@ -317,19 +335,13 @@ impl Run {
     }
 
     fn commit(&mut self, with: &Index, which: &Index) {
-        let Some((index, is_fenced)) = self.pick(with) else { return };
-        if self.transactions.is_empty() {
+        let Some((index, which, is_fenced)) = self.pick_transaction(with, which) else { return };
+        let (handle, transaction) = (&self.handles[index], &mut self.transactions[which]);
+        let done = handle.sink.commit(&transaction.committable);
+        if is_turned_away(&done, handle.family == transaction.family, is_fenced) {
             return;
         }
-        let which = which.index(self.transactions.len());
-        let transaction = &mut self.transactions[which];
-        let handle = &self.handles[index];
-        let done = handle.sink.commit(&transaction.committable);
-        if handle.family != transaction.family {
-            assert!(matches!(done, Err(Error::ForeignCommittable { .. })), "of another family: {done:?}");
-        } else if is_fenced {
-            assert!(matches!(done, Err(Error::Fenced { .. })), "a zombie commits: {done:?}");
-        } else if transaction.fate == Fate::Aborted {
+        if transaction.fate == Fate::Aborted {
             assert!(matches!(done, Err(Error::Aborted { .. })), "it was aborted: {done:?}");
         } else {
             done.unwrap();
@@ -341,19 +353,13 @@ impl Run {
     }
 
     fn abort(&mut self, with: &Index, which: &Index) {
-        let Some((index, is_fenced)) = self.pick(with) else { return };
-        if self.transactions.is_empty() {
+        let Some((index, which, is_fenced)) = self.pick_transaction(with, which) else { return };
+        let (handle, transaction) = (&self.handles[index], &mut self.transactions[which]);
+        let done = handle.sink.abort_prepared(&transaction.committable);
+        if is_turned_away(&done, handle.family == transaction.family, is_fenced) {
             return;
         }
-        let which = which.index(self.transactions.len());
-        let transaction = &mut self.transactions[which];
-        let handle = &self.handles[index];
-        let done = handle.sink.abort_prepared(&transaction.committable);
-        if handle.family != transaction.family {
-            assert!(matches!(done, Err(Error::ForeignCommittable { .. })), "of another family: {done:?}");
-        } else if is_fenced {
-            assert!(matches!(done, Err(Error::Fenced { .. })), "a zombie aborts: {done:?}");
-        } else if transaction.fate == Fate::Committed {
+        if transaction.fate == Fate::Committed {
             assert!(matches!(done, Err(Error::AlreadyCommitted { .. })), "it is committed: {done:?}");
         } else {
             done.unwrap();
