@@ -289,7 +289,10 @@ impl<K: Key, S: State> Resident<K, S> {
         if found.is_some_and(|slot| slot.tag == tag && slot.key == *key) {
             let Table { slots, noted, .. } = &mut self.tables[index];
             let slot = slots.get_bucket_mut(bucket as usize).expect("it was found there");
-            self.touched += touch(slot, index, self.now, noted, &mut self.collecting);
+            if slot.stamp != self.now {
+                touch(slot, index, self.now, noted, self.collecting.as_mut());
+                self.touched += 1;
+            }
             return Ok(slot);
         }
         self.lend(hash, key, fetch)
@@ -310,7 +313,10 @@ impl<K: Key, S: State> Resident<K, S> {
         match slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == *key) {
             Ok(found) => {
                 let slot = found.into_mut();
-                self.touched += touch(slot, index, self.now, noted, &mut self.collecting);
+                if slot.stamp != self.now {
+                    touch(slot, index, self.now, noted, self.collecting.as_mut());
+                    self.touched += 1;
+                }
                 Ok(slot)
             }
             Err(absent) => {
@@ -484,24 +490,20 @@ impl<K: Key, S: State> Resident<K, S> {
     }
 }
 
-/// Touches a slot; 1 if it is the first touch since the last freeze, else 0.
+/// The first touch of a slot since the last freeze.
 #[inline]
 fn touch<K: Key, S: State>(
     slot: &mut Slot<K, S>,
     table: usize,
     now: Stamp,
     noted: &mut Noted,
-    collecting: &mut Option<Collecting<K, S>>,
-) -> usize {
-    if slot.stamp == now {
-        return 0;
-    }
+    collecting: Option<&mut Collecting<K, S>>,
+) {
     if slot.changed {
-        collecting.as_mut().expect("all but the last freeze has been copied out").copy_out(table, slot);
+        collecting.expect("all but the last freeze has been copied out").copy_out(table, slot);
     }
     slot.stamp = now;
     noted.note(slot.tag);
-    1
 }
 
 /// What may be let go of.
