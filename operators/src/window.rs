@@ -1,38 +1,35 @@
-//! Windows on keyed streams: records grouped by key and a span of event time.
+//! Windows on keyed streams: records grouped by key and a span of time.
+//!
+//! [`KeyedStream::window`] takes the windows: anything that is [`Windows`], such as [`Tumbling`]. What it gives
+//! waits for what to make of each window's records: [`WindowedStream`]'s `sum`, `count`, `reduce`, `fold`, `aggregate`.
+//! Which operator does that is chosen as the graph is built.
 //!
 //! A window that begins at `start` takes records with `start <= time < end`; it fires once, when
-//! the watermark reaches `end`, and records that come for it afterwards go to the late output. A
-//! window is a pane of keyed state, fired whole and in slices: a barrier may fall between them,
-//! because an entry leaves the state as it is emitted.
+//! the watermark reaches `end`, and records that come for it afterwards go to the late output.
+//!
+//! * `windows`: the ways to cut, behind one type; [`Tumbling`]: one of them;
+//! * `panes`: the operator for windows that do not overlap.
 
-use std::cell::RefCell;
-use std::panic::Location;
-use std::rc::Rc;
-use std::sync::Arc;
-
-use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
-use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
-use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
-use pelton_dataflow::record::{Batch, Data, Origin, Record};
-use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{Panes, State, StateSpec, TOGETHER};
-use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
+use std::panic::Location;
 
-use crate::aggregate::{Aggregate, Count, Fold, Sum};
-use crate::emit::{Emitter, flow};
+use pelton_dataflow::key::Key;
+use pelton_dataflow::record::Data;
+use pelton_dataflow::time::EventTime;
+use pelton_state::State;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
 use crate::keyed_stream::KeyedStream;
-use crate::process::store;
-use crate::reached::Reached;
 use crate::stream::Stream;
 
+mod panes;
 mod tumbling;
+mod windows;
 
 pub use tumbling::Tumbling;
-
-/// The name of a window operator's state.
-const PANES: &str = "panes";
+use windows::Cut;
+pub use windows::Windows;
 
 /// The aggregate of one key in one window. Its event time is the last millisecond of the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +58,7 @@ pub struct Windowed<K: Key, V: Data, T> {
 pub struct WindowedStream<K: Key, T: Data> {
     stream: KeyedStream<K, T>,
     name: String,
-    windows: Tumbling,
+    windows: Windows<T>,
     location: &'static Location<'static>,
 }
 
@@ -82,8 +79,9 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// assert_eq!(script.output(), ["count@9 ('a', 0, 2)", "late@8 'a'", "count@19 ('a', 10, 1)"]);
     /// ```
     #[track_caller]
-    pub fn window(&self, name: impl Into<String>, windows: Tumbling) -> WindowedStream<K, T> {
-        WindowedStream { stream: self.clone(), name: name.into(), windows, location: Location::caller() }
+    pub fn window(&self, name: impl Into<String>, windows: impl Into<Windows<T>>) -> WindowedStream<K, T> {
+        let (name, windows, location) = (name.into(), windows.into(), Location::caller());
+        WindowedStream { stream: self.clone(), name, windows, location }
     }
 }
 
@@ -143,6 +141,26 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         self.aggregate(Fold::new(fold))
     }
 
+    /// The records combined into one by `combine(so far, next)`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{Tumbling, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|sales, taps| {
+    ///     let windows = sales.key_by(|_: &u64| 'k').window("sales", Tumbling::of(Duration::from_millis(10)));
+    ///     taps.tap("least", &windows.reduce(|least, price| least.min(price)).out.map(|window| window.value));
+    /// });
+    /// script.record(1, 5).record(2, 7).end();
+    /// assert_eq!(script.output(), ["least@9 5"]);
+    /// ```
+    pub fn reduce(self, combine: impl Fn(T, T) -> T + Send + Sync + 'static) -> Windowed<K, T, T>
+    where
+        T: PartialEq + Sync,
+    {
+        self.aggregate(Reduce::new(combine))
+    }
+
     /// Any aggregate.
     ///
     /// ```
@@ -158,152 +176,8 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     /// assert_eq!(script.output(), ["sum@9 12"]);
     /// ```
     pub fn aggregate<A: Aggregate<In = T>>(self, aggregate: A) -> Windowed<K, A::Out, T> {
-        let Self { stream, name, windows, location } = self;
-        let graph = stream.stream.graph.clone();
-        if let Err(problem) = windows.check() {
-            graph.mistake(&name, problem, location);
+        match self.windows.cut {
+            Cut::Tumbling(_) => panes::add(self, aggregate),
         }
-        let spec = StateSpec::<A::Accumulator>::new();
-        let decl = spec.pane_decl::<K>(PANES);
-        let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
-        let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
-        add.outputs.push(OutputPort::of::<T>("late"));
-        add.detail = windows.to_string();
-        let aggregate = Arc::new(aggregate);
-        let factory = move |cx: &OperatorContext<'_>| {
-            let panes = store(cx)?.panes::<K, A::Accumulator>(cx.name, PANES, &spec)?;
-            Ok::<_, OpError>(
-                Box::new(Running::new(aggregate.clone(), windows, panes, cx)?) as Box<dyn Operator>
-            )
-        };
-        let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
-        Windowed {
-            out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
-            late: Stream::new(graph, PortRef { node, port: 1 }),
-        }
-    }
-}
-
-struct Running<K: Key, A: Aggregate> {
-    aggregate: Arc<A>,
-    windows: Tumbling,
-    panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
-    groups: KeyGroups,
-    /// Windows that end up to here have fired, or are firing.
-    reached: Reached,
-    at_hand: Option<KeyHash>,
-    results: Emitter<WindowResult<K, A::Out>>,
-    batch_records: usize,
-}
-
-impl<K: Key, A: Aggregate> Running<K, A> {
-    fn new(
-        aggregate: Arc<A>,
-        windows: Tumbling,
-        panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
-        cx: &OperatorContext<'_>,
-    ) -> OpResult<Self> {
-        let reached = Reached::restore(cx)?;
-        let batch_records = cx.settings.batch_records;
-        let results = Emitter::new(0, batch_records);
-        Ok(Self {
-            aggregate,
-            windows,
-            panes,
-            groups: cx.groups,
-            reached,
-            at_hand: None,
-            results,
-            batch_records,
-        })
-    }
-
-    /// Takes records into their windows; gives those back whose window has fired.
-    fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
-        let mut late = Vec::new();
-        let mut records = records.into_iter();
-        let mut panes = self.panes.borrow_mut();
-        // Records come in runs of one window, and to find a window takes a division.
-        let (mut start, mut end) = (EventTime::END, EventTime::MIN);
-        while let Some(first) = records.as_slice().first() {
-            self.at_hand = Some(first.value.hash);
-            if first.time < start || first.time >= end {
-                end = self.windows.end_of(first.time)?;
-                start = self.windows.start_of(end);
-            }
-            let ahead = &records.as_slice()[..records.len().min(TOGETHER)];
-            let run = ahead.iter().take_while(|record| record.time >= start && record.time < end).count();
-            let is_late = end <= self.reached.told();
-            // Until event time has caught up with what was restored, groups differ in what is late.
-            let is_even = self.reached.is_even();
-            if !is_late && is_even {
-                let keys = ahead[..run].iter().map(|record| (record.value.hash, &record.value.key));
-                panes.seek(end, keys);
-            }
-            for (nth, record) in records.by_ref().take(run).enumerate() {
-                let Record { time, value: Keyed { hash, key, value } } = record;
-                self.at_hand = Some(hash);
-                if is_late || (!is_even && end <= self.reached.of(hash)) {
-                    late.push(Record::new(time, value));
-                    continue;
-                }
-                let held = match is_even {
-                    true => panes.at_sought(nth, hash, &key)?,
-                    false => panes.at(end, hash, &key)?,
-                };
-                self.aggregate.add(held, value);
-            }
-        }
-        self.at_hand = None;
-        Ok(late)
-    }
-
-    /// Emits windows that have ended; whether it had to stop.
-    fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
-        let mut panes = self.panes.borrow_mut();
-        while let Some(end) = panes.next_window().filter(|end| *end <= self.reached.told()) {
-            let start = self.windows.start_of(end);
-            for (hash, key, accumulator) in panes.drain(end, self.batch_records)? {
-                self.at_hand = Some(hash);
-                let value = self.aggregate.result(&accumulator);
-                self.results.push(EventTime(end.0 - 1), WindowResult { key, start, end, value });
-            }
-            if self.results.ship_full(&Origin::default(), out) {
-                return Ok(true);
-            }
-        }
-        self.results.ship(&Origin::default(), out);
-        self.at_hand = None;
-        Ok(false)
-    }
-}
-
-impl<K: Key, A: Aggregate> Operator for Running<K, A> {
-    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let (records, origin) = batch.into_records::<Keyed<K, A::In>>();
-        let late = self.take(records).map_err(|error| OperatorError { place: self.place(), error })?;
-        out.send(1, late, origin);
-        Ok(Flow::Done)
-    }
-
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.reached.advance(watermark);
-        self.resume(out)
-    }
-
-    fn resume(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let stopped = self.fire(out).map_err(|error| OperatorError { place: self.place(), error })?;
-        Ok(flow(stopped))
-    }
-
-    fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
-        self.panes.borrow_mut().freeze(epoch)?;
-        // A barrier between slices finds windows half fired: what is late for them stays late,
-        // though the stage has not published this watermark yet.
-        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
-    }
-
-    fn place(&self) -> Place {
-        Place { key_group: self.at_hand.map(|hash| self.groups.group(hash)), origin: None }
     }
 }
