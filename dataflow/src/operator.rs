@@ -70,6 +70,21 @@ pub trait Operator {
         None
     }
 
+    /// The least event time of what it has taken and not finished: a record that waits for an answer from
+    /// outside. The watermark of its stage does not pass it, so what is finished later is not late by
+    /// that. Asked of operators that begin their stage ([`OperatorFactory::begins_stage`]); it may only
+    /// become less by a batch that comes in.
+    fn held(&self) -> Option<EventTime> {
+        None
+    }
+
+    /// Whether it takes no batch now. Its stage pulls none then, and holds those up that send to it; barriers,
+    /// timers and watermarks go on. It wakes its stage by [`OperatorContext::waker`] when that has changed. Asked of
+    /// operators that begin their stage.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Ends `epoch`: everything up to here belongs to it. Must not block and must not copy state;
     /// what takes time goes into [`Frozen::deferred`].
     ///
@@ -180,6 +195,12 @@ pub trait OperatorFactory: Send + Sync {
     /// # Errors
     /// Anything that keeps it from running, such as state that cannot be read.
     fn build(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError>;
+
+    /// Whether the operator is the first of its stage though it has one input: what [`Operator::held`] and
+    /// [`Operator::is_full`] say of it holds nothing up but what comes through it.
+    fn begins_stage(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> + Send + Sync> OperatorFactory for F {

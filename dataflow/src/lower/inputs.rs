@@ -4,7 +4,7 @@
 //! A batch of the next epoch is stashed until the frontier has passed the current one and all its
 //! batches are processed. The stage's watermark is the least of its input frontiers and of the
 //! stamps of everything that it has pulled and not finished, because a pulled batch no longer
-//! counts in timely's frontier.
+//! counts in timely's frontier; and of what its operator holds.
 
 use std::collections::VecDeque;
 use std::mem::take;
@@ -156,7 +156,7 @@ impl Inputs {
 
     /// Puts the next batch into the tree, pulling if none is at hand. Whether there was one.
     fn next_batch(&mut self, core: &mut Core) -> bool {
-        if core.is_paused() {
+        if core.is_paused() || core.tree.is_full() {
             return false;
         }
         if self.ready.is_empty() {

@@ -1,7 +1,7 @@
 //! Cutting a graph into stages.
 //!
 //! A stage is what runs without crossing a channel: a source, or the receiving end of an exchange
-//! or union or an operator of several inputs, with everything that hangs on it up to the next
+//! or union, or an operator of several inputs or one that asks for it, with everything that hangs on it up to the next
 //! such border. It is a tree of slots, the root first; it becomes one timely operator, and only
 //! its outgoing edges are timely channels.
 
@@ -70,7 +70,11 @@ pub fn plan(graph: &Graph) -> Vec<StagePlan> {
 
 fn starts_stage(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
-    matches!(node.role, Role::Source(_) | Role::Exchange(_) | Role::Union) || node.inputs.len() > 1
+    match &node.role {
+        Role::Source(_) | Role::Exchange(_) | Role::Union => true,
+        Role::Operator(factory) => factory.begins_stage() || node.inputs.len() > 1,
+        Role::Sink(_) => node.inputs.len() > 1,
+    }
 }
 
 fn stage(graph: &Graph, root: NodeId) -> StagePlan {
@@ -130,6 +134,17 @@ mod tests {
         }
     }
 
+    struct First;
+
+    impl OperatorFactory for First {
+        fn build(&self, _: &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError> {
+            Err("never built".into())
+        }
+        fn begins_stage(&self) -> bool {
+            true
+        }
+    }
+
     impl SourceNode for Nothing {
         fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
             Ok(Box::new(FixedSplits(Vec::new())))
@@ -170,6 +185,7 @@ mod tests {
             let role = match words[2] {
                 "source" => Role::Source(Arc::new(Nothing)),
                 "op" => Role::Operator(Arc::new(Nothing)),
+                "first" => Role::Operator(Arc::new(First)),
                 "exchange" => Role::Exchange(Arc::new(no_partitioner)),
                 "union" => Role::Union,
                 _ => Role::Sink(Arc::new(Nothing)),
@@ -263,6 +279,19 @@ mod tests {
                 "self_join/2(out)",
             ]
         );
+    }
+
+    #[test]
+    fn an_operator_that_asks_for_it_is_the_root_of_its_stage() {
+        let found = stages(
+            "in = source
+             even = op in
+             ask = first even
+             asked = op ask
+             again = first asked
+             out = sink again",
+        );
+        assert_eq!(found, ["in/0(even(>ask:0))", "ask/1(asked(>again:0))", "again/1(out)"]);
     }
 
     #[test]

@@ -191,9 +191,14 @@ impl Core {
         self.tree.work(&mut self.wires, deadline_ns, hold_passes)
     }
 
-    /// Begins to publish `watermark` if it is news; the tree must be clear. Whether it did.
+    /// Begins to publish `watermark`, or as much of it as what the root holds allows, if it is news; the
+    /// tree must be clear. Whether it did.
     pub fn begin_watermark(&mut self, watermark: EventTime) -> bool {
         if watermark <= self.watermark || self.publishing.is_some() {
+            return false;
+        }
+        let watermark = self.tree.held().map_or(watermark, |held| held.min(watermark));
+        if watermark <= self.watermark {
             return false;
         }
         self.publishing = Some(watermark);
@@ -208,6 +213,11 @@ impl Core {
         if self.tree.in_pass() || !self.flush() {
             return false;
         }
+        debug_assert!(
+            self.tree.held().is_none_or(|held| held >= watermark),
+            "{watermark} is published while something at {:?} is held",
+            self.tree.held()
+        );
         self.publishing = None;
         self.watermark = watermark;
         self.wires.downgrade(Moment::new(self.epoch, watermark));

@@ -298,6 +298,19 @@ impl Tree {
         wakeups.min()
     }
 
+    /// The least event time of what the root has taken and not finished.
+    pub fn held(&self) -> Option<EventTime> {
+        match &self.slots[0].work {
+            Work::Operator(operator) => operator.held(),
+            _ => None,
+        }
+    }
+
+    /// Whether the root takes no batch now.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.slots[0].work, Work::Operator(operator) if operator.is_full())
+    }
+
     /// Notes the stage's watermark in the counters.
     pub fn note_watermark(&self, watermark: EventTime) {
         for stats in self.slots.iter().filter_map(|slot| slot.stats.as_ref()) {

@@ -8,6 +8,7 @@ mod failures;
 mod flow_control;
 mod harness;
 mod idleness;
+mod in_flight;
 mod random_graphs;
 mod stash;
 mod timers;

@@ -5,12 +5,12 @@
 //! watermark: it grows. Checked at each freeze: no batch is half done.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use pelton_dataflow::error::{OperatorError, Place};
 use pelton_dataflow::key::KeyGroup;
-use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
+use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs, Waker};
 use pelton_dataflow::record::{Batch, Origin, Record};
 use pelton_dataflow::time::{Epoch, EventTime};
 
@@ -34,6 +34,8 @@ pub enum Does {
     Gate(Arc<AtomicBool>),
     /// Goes wrong at a record, watermark or freeze.
     Fail(FailAt),
+    /// Keeps records, as many as it has room for and the rest of a batch, until the test answers them; first of its stage.
+    Ask(Arc<Answers>),
     /// Asks for processing time at a time, and then again so much later; counts its calls.
     Tick(Arc<Ticks>),
 }
@@ -60,6 +62,26 @@ pub struct Ticks {
     pub calls: AtomicU64,
     /// How often it was asked for its next wake-up: up to three times in a turn of its stage.
     pub asked: AtomicU64,
+}
+
+/// Answers from outside.
+#[derive(Default)]
+pub struct Answers {
+    pub capacity: usize,
+    given: AtomicU64,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Answers {
+    pub fn with_room_for(capacity: usize) -> Arc<Self> {
+        Arc::new(Self { capacity, ..Self::default() })
+    }
+
+    /// Answers so many records that are asked for now or later, the newest first.
+    pub fn give(&self, count: u64) {
+        self.given.fetch_add(count, Ordering::SeqCst);
+        self.wakers.lock().unwrap().iter().for_each(Waker::wake);
+    }
 }
 
 impl Ticks {
@@ -92,6 +114,9 @@ pub struct Op {
 
 impl Op {
     pub fn new(does: Does, node: usize, cx: &OperatorContext<'_>, epoch: u64, log: Arc<Log>) -> Self {
+        if let Does::Ask(answers) = &does {
+            answers.wakers.lock().unwrap().push(cx.waker.clone());
+        }
         Self {
             does,
             name: cx.name.to_owned(),
@@ -201,7 +226,7 @@ impl Operator for Op {
                 self.owed.extend(records.into_iter().map(|record| (record, times)));
                 Ok(self.give(out, slice))
             }
-            Does::Hold(_) => {
+            Does::Hold(_) | Does::Ask(_) => {
                 self.held.extend(records);
                 Ok(Flow::Done)
             }
@@ -262,8 +287,18 @@ impl Operator for Op {
         Ok(self.give(out, slice))
     }
 
-    fn on_processing_time(&mut self, now_ms: i64, _out: &mut Outputs) -> Result<Flow, OperatorError> {
+    fn on_processing_time(&mut self, now_ms: i64, out: &mut Outputs) -> Result<Flow, OperatorError> {
         self.log.stir();
+        if let Does::Ask(answers) = &self.does {
+            let due = answers.given.load(Ordering::SeqCst).min(self.held.len() as u64);
+            answers.given.fetch_sub(due, Ordering::SeqCst);
+            for _ in 0..due {
+                let record = self.held.pop().expect("that many are held");
+                let record = self.stamped(record);
+                out.send(0, vec![record], Origin::default());
+            }
+            return Ok(Flow::Done);
+        }
         assert!(!self.fails(FailAt::TimerPanic), "the bell is cracked");
         if let Does::Tick(ticks) = &self.does {
             let next = if ticks.period_ms == 0 { i64::MAX } else { now_ms + ticks.period_ms };
@@ -282,8 +317,23 @@ impl Operator for Op {
                 (next != i64::MAX).then_some(next)
             }
             Does::Fail(FailAt::TimerPanic) => Some(0),
+            Does::Ask(answers) => {
+                let is_due = answers.given.load(Ordering::SeqCst) > 0 && !self.held.is_empty();
+                is_due.then_some(i64::MIN)
+            }
             _ => None,
         }
+    }
+
+    fn held(&self) -> Option<EventTime> {
+        match &self.does {
+            Does::Ask(_) => self.held.iter().map(|record| record.time).min(),
+            _ => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(&self.does, Does::Ask(answers) if self.held.len() >= answers.capacity)
     }
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {

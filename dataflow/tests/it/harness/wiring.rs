@@ -148,6 +148,10 @@ impl OperatorFactory for Factory {
         let op = Op::new(self.does.clone(), self.node, cx, self.first_epoch, self.log.clone());
         Ok(Box::new(if self.is_quiet { op.quiet() } else { op }))
     }
+
+    fn begins_stage(&self) -> bool {
+        matches!(self.does, Does::Ask(_))
+    }
 }
 
 struct TestSink(Factory);
