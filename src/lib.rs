@@ -46,8 +46,8 @@ pub mod prelude {
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
     pub use pelton_operators::{
-        Aggregate, Context, Declare, Job, KeyedProcess, KeyedStream, NoSide, Process, ProcessContext, Stream,
-        Tumbling, Watermarks, WindowResult,
+        Aggregate, CoContext, Context, Declare, Job, KeyedCoProcess, KeyedProcess, KeyedStream, NoSide,
+        Process, ProcessContext, Stream, Tumbling, Watermarks, WindowResult,
     };
     pub use pelton_state::{ListTable, MapTable, State, StateMut};
     pub use serde::{Deserialize, Serialize};

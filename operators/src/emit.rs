@@ -25,6 +25,13 @@ impl<T: Data> Feed<T> {
         Self { records: records.into_iter(), origin }
     }
 
+    /// As [`Feed::of`], with the origin apart.
+    pub fn with_origin(batch: Batch) -> (Self, Origin) {
+        let mut feed = Self::of(batch);
+        let origin = std::mem::take(&mut feed.origin);
+        (feed, origin)
+    }
+
     #[inline]
     pub fn next(&mut self) -> Option<Record<T>> {
         self.records.next()

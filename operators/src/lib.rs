@@ -5,6 +5,7 @@
 //! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
 
 pub mod aggregate;
+pub mod connect;
 mod dead_letter;
 mod emit;
 mod exchange;
@@ -26,9 +27,12 @@ mod watermarks;
 pub mod window;
 
 pub use aggregate::Aggregate;
+pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use job::Job;
 pub use keyed_stream::KeyedStream;
-pub use process::{Context, Declare, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters};
+pub use process::{
+    Context, Declare, KeyedContext, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters,
+};
 pub use source::{SourceBuilder, SourceStreams};
 pub use split::Split;
 pub use stream::Stream;

@@ -2,31 +2,35 @@
 //!
 //! [`KeyedProcess`] is what users implement; what it is lent at each call is in `context`.
 
-use std::ops::Range;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
-use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
-use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
-use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
-use pelton_dataflow::record::{Batch, Data, Origin, Record};
+use pelton_dataflow::error::{OpError, OpResult};
+use pelton_dataflow::graph::PortRef;
+use pelton_dataflow::key::{Key, Keyed};
+use pelton_dataflow::operator::{OperatorContext, Outputs};
+use pelton_dataflow::record::{Batch, Data, Origin};
 use pelton_dataflow::source::Rejected;
-use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{KeyedState, State, StateMut, StateStore, TOGETHER, TimeDomain};
+use pelton_dataflow::time::EventTime;
+use pelton_state::{State, StateMut, StateStore};
 
-use crate::dead_letter::{OnError, dead_letter};
-use crate::emit::{Emitter, Feed};
+use crate::dead_letter::OnError;
+use crate::emit::Feed;
 use crate::job::SharedGraph;
 use crate::keyed_stream::KeyedStream;
-use crate::reached::Reached;
 use crate::stream::Stream;
 
 mod context;
 mod declare;
+pub(crate) mod running;
 
-pub use context::Context;
+pub use context::KeyedContext;
 pub use declare::Declare;
+use running::{Around, Logic, Running, add_process};
+
+/// The surroundings of a call of the [`KeyedProcess`] `P`.
+pub type Context<'a, P> =
+    KeyedContext<'a, <P as KeyedProcess>::Key, <P as KeyedProcess>::Out, <P as KeyedProcess>::Side>;
 
 /// User code on a keyed stream. One instance serves all keys and workers, so it holds settings,
 /// never state: what it remembers is [`KeyedProcess::State`], declared tables, and timers.
@@ -177,20 +181,45 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         process.declare(&mut declare);
         let spec = declare.spec.timers();
         let states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
-        let mut add = self.stateful::<P::Out>(name, "process", states, location);
-        add.outputs.push(OutputPort::of::<P::Side>("side"));
-        add.outputs.push(OutputPort::of::<Rejected>("rejected"));
-        let policy = Arc::new(OnceLock::new());
-        let process = Arc::new(process);
-        let on_error = policy.clone();
-        let factory = move |cx: &OperatorContext<'_>| {
-            let state = store(cx)?.keyed::<K, P::State>(cx.name, spec.clone())?;
-            let running = Running::new(process.clone(), state, on_error.get().copied(), cx)?;
-            Ok::<_, OpError>(Box::new(running) as Box<dyn Operator>)
-        };
-        let graph = self.stream.graph.clone();
-        let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
-        Processed::new(&graph, PortRef { node, port: 0 }, policy)
+        let add = self.stateful::<P::Out>(name, "process", states, location);
+        add_process(&self.stream.graph, add, spec, One(process))
+    }
+}
+
+/// A process of one input.
+struct One<P>(P);
+
+impl<P: KeyedProcess> Logic for One<P> {
+    type Key = P::Key;
+    type Out = P::Out;
+    type Side = P::Side;
+    type State = P::State;
+    type Feed = Feed<Keyed<P::Key, P::In>>;
+
+    fn feed(_port: usize, batch: Batch) -> (Self::Feed, Origin) {
+        Feed::with_origin(batch)
+    }
+
+    fn records(run: &mut Running<Self>, feed: &mut Self::Feed, out: &mut Outputs) -> OpResult<bool> {
+        run.each(feed, out, |process, value, state, cx| process.0.on_record(value, state, cx))
+    }
+
+    fn on_timer(
+        &self,
+        at: EventTime,
+        state: &mut StateMut<'_, P::State>,
+        cx: &mut Around<'_, Self>,
+    ) -> OpResult {
+        self.0.on_timer(at, state, cx)
+    }
+
+    fn on_processing_timer(
+        &self,
+        at_ms: i64,
+        state: &mut StateMut<'_, P::State>,
+        cx: &mut Around<'_, Self>,
+    ) -> OpResult {
+        self.0.on_processing_timer(at_ms, state, cx)
     }
 }
 
@@ -198,218 +227,4 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
 pub(crate) fn store<'a>(cx: &'a OperatorContext<'_>) -> Result<&'a StateStore, OpError> {
     let store = cx.resources.get::<StateStore>();
     store.ok_or_else(|| "it keeps state, and was started without a state store".into())
-}
-
-/// What the operator is in the middle of.
-#[derive(Clone, Copy)]
-enum Busy {
-    Records,
-    Timers(TimeDomain, i64),
-}
-
-struct Running<P: KeyedProcess> {
-    process: Arc<P>,
-    state: KeyedState<P::Key, P::State>,
-    on_error: Option<OnError>,
-    name: String,
-    groups: KeyGroups,
-    clock: Arc<dyn pelton_dataflow::clock::Clock>,
-    reached: Reached,
-    feed: Feed<Keyed<P::Key, P::In>>,
-    /// Of the records whose state was sought last, those that are still in `feed`.
-    sought: Range<usize>,
-    busy: Busy,
-    at_hand: Option<KeyHash>,
-    out: Emitter<P::Out>,
-    side: Emitter<P::Side>,
-    failed: Emitter<Rejected>,
-    /// Timers called at one go.
-    slice_timers: usize,
-}
-
-impl<P: KeyedProcess> Running<P> {
-    fn new(
-        process: Arc<P>,
-        state: KeyedState<P::Key, P::State>,
-        on_error: Option<OnError>,
-        cx: &OperatorContext<'_>,
-    ) -> OpResult<Self> {
-        Ok(Self {
-            process,
-            state,
-            on_error,
-            name: cx.name.to_owned(),
-            groups: cx.groups,
-            clock: cx.clock.clone(),
-            reached: Reached::restore(cx)?,
-            feed: Feed::default(),
-            sought: 0..0,
-            busy: Busy::Records,
-            at_hand: None,
-            out: Emitter::new(0, cx.settings.batch_records),
-            side: Emitter::new(1, cx.settings.batch_records),
-            failed: Emitter::new(2, cx.settings.batch_records),
-            slice_timers: cx.settings.batch_records,
-        })
-    }
-
-    fn go_on(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let stopped = match self.busy {
-            Busy::Records => self.records(out),
-            Busy::Timers(domain, up_to_ms) => self.timers(domain, up_to_ms, out),
-        };
-        match stopped {
-            Ok(true) => Ok(Flow::More),
-            Ok(false) => {
-                self.ship(out);
-                self.at_hand = None;
-                Ok(Flow::Done)
-            }
-            Err(error) => Err(OperatorError { place: self.place(), error }),
-        }
-    }
-
-    fn records(&mut self, out: &mut Outputs) -> OpResult<bool> {
-        loop {
-            if self.sought.is_empty() {
-                let ahead = self.feed.ahead(TOGETHER);
-                let keys = ahead.iter().map(|record| (record.value.hash, &record.value.key));
-                self.state.values().seek(keys);
-                self.sought = 0..ahead.len();
-            }
-            let Some(Record { time, value: Keyed { hash, key, value } }) = self.feed.next() else {
-                return Ok(false);
-            };
-            let nth = self.sought.next();
-            self.at_hand = Some(hash);
-            let kept = self.on_error.map(|OnError::DeadLetter| value.clone());
-            let result =
-                self.call(nth, hash, &key, time, |process, state, cx| process.on_record(value, state, cx));
-            if let Err(error) = result {
-                let Some(kept) = kept else { return Err(error) };
-                self.reject(&key, time, &kept, &error);
-            }
-            if self.is_full(out) {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Calls timers that are due; whether it had to stop. It stops after a number of them also if
-    /// nothing is emitted, so that barriers and a stop have their chance.
-    fn timers(&mut self, domain: TimeDomain, up_to_ms: i64, out: &mut Outputs) -> OpResult<bool> {
-        let mut fired = 0;
-        while let Some((at_ms, hash, key)) = self.state.timers.pop(domain, up_to_ms)? {
-            self.at_hand = Some(hash);
-            let at = EventTime(at_ms);
-            match domain {
-                TimeDomain::Event => {
-                    self.call(None, hash, &key, at, |process, state, cx| process.on_timer(at, state, cx))
-                }
-                TimeDomain::Processing => {
-                    let time = self.reached.of(hash);
-                    self.call(None, hash, &key, time, |process, state, cx| {
-                        process.on_processing_timer(at_ms, state, cx)
-                    })
-                }
-            }?;
-            fired += 1;
-            if fired >= self.slice_timers || self.is_full(out) {
-                // A barrier may fall here: what the timers that are gone from the state have
-                // emitted, to whichever output, must be on its way.
-                self.ship(out);
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Lends the pieces of the key at hand to user code; `nth` of those sought last, if it was sought.
-    #[inline]
-    fn call(
-        &mut self,
-        nth: Option<usize>,
-        hash: KeyHash,
-        key: &P::Key,
-        time: EventTime,
-        call: impl FnOnce(&P, &mut StateMut<'_, P::State>, &mut Context<'_, P>) -> OpResult,
-    ) -> OpResult {
-        let KeyedState { values, tables, timers, .. } = &mut self.state;
-        let mut values = values.borrow_mut();
-        let mut state = match nth {
-            Some(nth) => values.state_at(nth, hash, key)?,
-            None => values.state(hash, key)?,
-        };
-        let mut cx = Context {
-            tables,
-            timers,
-            hash,
-            key,
-            time,
-            watermark: self.reached.of(hash),
-            clock: self.clock.as_ref(),
-            out: &mut self.out,
-            side: &mut self.side,
-            error: None,
-        };
-        call(&self.process, &mut state, &mut cx)?;
-        cx.error.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    fn reject(&mut self, key: &P::Key, time: EventTime, record: &P::In, error: &OpError) {
-        let reason = format!("operator `{}`, key {key:?}: {error}", self.name);
-        self.failed.push(time, dead_letter(&self.feed.origin, reason, record));
-    }
-
-    fn is_full(&mut self, out: &mut Outputs) -> bool {
-        let origin = &self.feed.origin;
-        self.side.ship_full(origin, out);
-        self.failed.ship_full(origin, out);
-        self.out.ship_full(origin, out)
-    }
-
-    fn ship(&mut self, out: &mut Outputs) {
-        let origin = &self.feed.origin;
-        self.out.ship(origin, out);
-        self.side.ship(origin, out);
-        self.failed.ship(origin, out);
-    }
-}
-
-impl<P: KeyedProcess> Operator for Running<P> {
-    fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        (self.feed, self.sought) = (Feed::of(batch), 0..0);
-        self.busy = Busy::Records;
-        self.go_on(out)
-    }
-
-    fn resume(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.go_on(out)
-    }
-
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.reached.advance(watermark);
-        self.feed.origin = Origin::default();
-        self.busy = Busy::Timers(TimeDomain::Event, watermark.0);
-        self.go_on(out)
-    }
-
-    fn on_processing_time(&mut self, now_ms: i64, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.feed.origin = Origin::default();
-        self.busy = Busy::Timers(TimeDomain::Processing, now_ms);
-        self.go_on(out)
-    }
-
-    fn next_wakeup_ms(&self) -> Option<i64> {
-        self.state.timers.next(TimeDomain::Processing)
-    }
-
-    fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
-        self.state.freeze(epoch)?;
-        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
-    }
-
-    fn place(&self) -> Place {
-        Place { key_group: self.at_hand.map(|hash| self.groups.group(hash)), origin: None }
-    }
 }

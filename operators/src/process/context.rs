@@ -2,7 +2,8 @@
 //! and its outputs.
 
 use pelton_dataflow::clock::Clock;
-use pelton_dataflow::key::KeyHash;
+use pelton_dataflow::key::{Key, KeyHash};
+use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
 use pelton_state::tables::Tables;
 use pelton_state::timers::Timers;
@@ -10,28 +11,28 @@ use pelton_state::{
     ListAccess, ListTable, MapAccess, MapTable, StateError, TableKey, TableValue, TimeDomain,
 };
 
-use super::KeyedProcess;
 use crate::emit::Emitter;
 
-/// The surroundings of a call of a [`KeyedProcess`].
-pub struct Context<'a, P: KeyedProcess> {
-    pub(super) tables: &'a mut Tables<P::Key>,
-    pub(super) timers: &'a mut Timers<P::Key>,
+/// The surroundings of a call of user code on a key: [`Context`](super::Context) and
+/// [`CoContext`](crate::CoContext) name it for a process.
+pub struct KeyedContext<'a, K: Key, O: Data, S: Data> {
+    pub(super) tables: &'a mut Tables<K>,
+    pub(super) timers: &'a mut Timers<K>,
     pub(super) hash: KeyHash,
-    pub(super) key: &'a P::Key,
+    pub(super) key: &'a K,
     pub(super) time: EventTime,
     pub(super) watermark: EventTime,
     pub(super) clock: &'a dyn Clock,
-    pub(super) out: &'a mut Emitter<P::Out>,
-    pub(super) side: &'a mut Emitter<P::Side>,
+    pub(super) out: &'a mut Emitter<O>,
+    pub(super) side: &'a mut Emitter<S>,
     /// The first error of a call that returns none.
     pub(super) error: Option<StateError>,
 }
 
-impl<P: KeyedProcess> Context<'_, P> {
+impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
     /// The key at hand.
     #[must_use]
-    pub fn key(&self) -> &P::Key {
+    pub fn key(&self) -> &K {
         self.key
     }
 
@@ -62,12 +63,12 @@ impl<P: KeyedProcess> Context<'_, P> {
 
     /// Emits to the main output.
     #[inline]
-    pub fn emit(&mut self, value: P::Out) {
+    pub fn emit(&mut self, value: O) {
         self.out.push(self.time, value);
     }
 
     /// Emits to the side output.
-    pub fn side(&mut self, value: P::Side) {
+    pub fn side(&mut self, value: S) {
         self.side.push(self.time, value);
     }
 
@@ -103,7 +104,7 @@ impl<P: KeyedProcess> Context<'_, P> {
     pub fn map<UK: TableKey, V: TableValue>(
         &mut self,
         table: MapTable<UK, V>,
-    ) -> Result<MapAccess<'_, P::Key, UK, V>, StateError> {
+    ) -> Result<MapAccess<'_, K, UK, V>, StateError> {
         self.tables.map(&table, self.hash, self.key)
     }
 
@@ -111,10 +112,7 @@ impl<P: KeyedProcess> Context<'_, P> {
     ///
     /// # Errors
     /// The table was not declared.
-    pub fn list<V: TableValue>(
-        &mut self,
-        table: ListTable<V>,
-    ) -> Result<ListAccess<'_, P::Key, V>, StateError> {
+    pub fn list<V: TableValue>(&mut self, table: ListTable<V>) -> Result<ListAccess<'_, K, V>, StateError> {
         self.tables.list(&table, self.hash, self.key)
     }
 

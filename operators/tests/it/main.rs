@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
+mod connect;
 mod event_times;
 mod mistakes;
 mod process;
