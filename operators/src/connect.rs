@@ -183,6 +183,11 @@ impl<K: Key, A: Data, B: Data> KeyedConnected<K, A, B> {
         add.detail = detail;
         add_process(&self.first.stream.graph, add, spec, Two(process))
     }
+
+    /// Notes a mistake in a setting of `operator`.
+    pub(crate) fn mistake(&self, operator: &str, problem: String, at: &'static Location<'static>) {
+        self.first.stream.graph.mistake(operator, problem, at);
+    }
 }
 
 /// A process of two inputs.

@@ -5,12 +5,14 @@
 //! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
 
 pub mod aggregate;
+mod by_time;
 pub mod connect;
 mod dead_letter;
 mod emit;
 mod exchange;
 mod flat_map;
 mod job;
+pub mod joins;
 mod keyed_stream;
 mod map;
 pub mod process;
@@ -29,6 +31,7 @@ pub mod window;
 pub use aggregate::Aggregate;
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use job::Job;
+pub use joins::{IntervalJoin, Join, Joined, Late};
 pub use keyed_stream::KeyedStream;
 pub use process::{
     Context, Declare, KeyedContext, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters,

@@ -67,6 +67,12 @@ impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
         self.out.push(self.time, value);
     }
 
+    /// Emits to the main output at another event time than that of the record or timer at hand.
+    #[inline]
+    pub(crate) fn emit_at(&mut self, time: EventTime, value: O) {
+        self.out.push(time, value);
+    }
+
     /// Emits to the side output.
     pub fn side(&mut self, value: S) {
         self.side.push(self.time, value);

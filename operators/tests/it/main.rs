@@ -5,10 +5,12 @@
 mod connect;
 mod event_times;
 mod mistakes;
+mod model;
 mod process;
 mod restored;
 mod slices;
 mod splits;
+mod timed_joins;
 mod timers;
 mod update;
 mod window;

@@ -1,0 +1,51 @@
+//! Joins: pairs of records that have a key in common.
+//!
+//! | join | pairs | kept of a key |
+//! | --- | --- | --- |
+//! | [`interval_join`](KeyedStream::interval_join) | whose times differ by no more than bounds say | until the watermark has passed its bounds |
+//! | [`join`](KeyedStream::join) | all, or those within a retention | for ever, or for the retention |
+//!
+//! Each waits for its kind and for what to make of a pair: `.inner(|left, right| ..)`,
+//! `.left(|left, right| ..)` and so on, which lends both, so that nothing is copied that the output does
+//! not hold. An *outer* join also gives what has found no partner: once event time has passed the last moment at which
+//! one could have come, never earlier, so nothing is taken back.
+//!
+//! * `pair`: the kinds of joins, behind one trait;
+//! * `timed`: interval joins and regular joins.
+
+use pelton_dataflow::record::Data;
+use serde::{Deserialize, Serialize};
+
+use crate::process::Processed;
+use crate::stream::Stream;
+
+#[cfg(doc)]
+use crate::keyed_stream::KeyedStream;
+
+mod pair;
+mod timed;
+
+pub use timed::{IntervalJoin, Join};
+
+/// What a join gives.
+pub struct Joined<O, A, B> {
+    /// What was made of each pair.
+    pub out: Stream<O>,
+    /// Records that came after the watermark, too late for some of their partners.
+    pub late: Stream<Late<A, B>>,
+}
+
+/// A late record of either side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Late<A, B> {
+    /// Of the left stream.
+    Left(A),
+    /// Of the right stream.
+    Right(B),
+}
+
+impl<O: Data, A: Data, B: Data> Joined<O, A, B> {
+    fn of(processed: Processed<O, Late<A, B>>) -> Self {
+        Self { out: processed.out, late: processed.side }
+    }
+}
