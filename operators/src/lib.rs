@@ -15,6 +15,7 @@ mod job;
 pub mod joins;
 mod keyed_stream;
 mod map;
+pub mod over;
 pub mod process;
 mod reached;
 mod sink;
@@ -33,6 +34,7 @@ pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use job::Job;
 pub use joins::{IntervalJoin, Join, Joined, Late};
 pub use keyed_stream::KeyedStream;
+pub use over::{Featured, Over, RangeAggregate};
 pub use process::{
     Context, Declare, KeyedContext, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters,
 };

@@ -6,6 +6,7 @@ mod connect;
 mod event_times;
 mod mistakes;
 mod model;
+mod over;
 mod process;
 mod restored;
 mod slices;
