@@ -16,6 +16,7 @@ pub mod joins;
 mod keyed_stream;
 mod map;
 pub mod over;
+pub mod pattern;
 pub mod process;
 mod reached;
 mod sink;
@@ -35,6 +36,7 @@ pub use job::Job;
 pub use joins::{IntervalJoin, Join, Joined, Late};
 pub use keyed_stream::KeyedStream;
 pub use over::{Featured, Over, RangeAggregate};
+pub use pattern::{Match, Matches, PartialMatch, Pattern, Patterned};
 pub use process::{
     Context, Declare, KeyedContext, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters,
 };
