@@ -7,6 +7,7 @@ mod event_times;
 mod mistakes;
 mod model;
 mod over;
+mod pattern;
 mod process;
 mod restored;
 mod slices;
