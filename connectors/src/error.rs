@@ -159,6 +159,14 @@ pub enum Error {
         /// The sink.
         operator: String,
     },
+    /// A partition that is no directory below that of its sink.
+    #[error(
+        "a record is in partition `{partition}`, which is no directory below the sink's: give names without `..`, that begin with no `/` or `.`"
+    )]
+    Partition {
+        /// The partition.
+        partition: String,
+    },
     /// An output that whoever read it has closed.
     #[error("cannot write to {target}; has its reader gone away?")]
     Output {

@@ -4,13 +4,14 @@
 //! * `window`: the part of a file that is in memory; `rows`: what a record is, with one file per
 //!   format, `jsonl` and `csv`; `reader`: one file as a split; `source`: all of them;
 //! * `layout`: how output files are named and what a committable holds; `sink`: writing and
-//!   preparing; `commit`: making visible.
+//!   preparing; `commit`: making visible; `partitioned`: the same in a directory for each partition.
 
 mod commit;
 mod csv;
 mod inputs;
 mod jsonl;
 pub(crate) mod layout;
+mod partitioned;
 mod reader;
 pub(crate) mod rows;
 mod sink;
@@ -19,6 +20,7 @@ mod window;
 
 pub use csv::CsvRows;
 pub use jsonl::JsonRows;
+pub use partitioned::PartitionedFiles;
 pub use sink::FileSink;
 pub use source::FileSource;
 

@@ -42,6 +42,10 @@ impl<T: Data> FileSink<T> {
     pub(super) fn new(directory: PathBuf) -> Self {
         Self { directory, item: PhantomData }
     }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
 }
 
 impl<T: Data> Sink for FileSink<T> {
@@ -54,9 +58,7 @@ impl<T: Data> Sink for FileSink<T> {
     fn writer(&self, cx: &WriterContext) -> Result<Box<dyn SinkWriter<Item = T>>, OpError> {
         let layout = Layout::new(&self.directory, &cx.sink)?;
         make_directories(&layout)?;
-        let (generation, worker) = (cx.generation, cx.worker);
-        let (lines, item) = (Vec::new(), PhantomData);
-        Ok(Box::new(Writer { layout, worker, generation, opened: 0, open: None, lines, item }))
+        Ok(Box::new(Writer::new(layout, cx.worker, cx.generation, 0)))
     }
 
     fn committer(&self, cx: &SinkContext) -> Result<Option<Box<dyn Committer>>, OpError> {
@@ -100,7 +102,7 @@ struct Open {
     crc32c: u32,
 }
 
-struct Writer<T> {
+pub(super) struct Writer<T> {
     layout: Layout,
     worker: usize,
     generation: u64,
@@ -113,6 +115,11 @@ struct Writer<T> {
 }
 
 impl<T: Data> Writer<T> {
+    /// A writer that names what it has open from `opened` on.
+    pub fn new(layout: Layout, worker: usize, generation: u64, opened: u64) -> Self {
+        Self { layout, worker, generation, opened, open: None, lines: Vec::new(), item: PhantomData }
+    }
+
     fn write_out(&mut self) -> Result<()> {
         if self.lines.is_empty() {
             return Ok(());

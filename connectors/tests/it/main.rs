@@ -6,6 +6,7 @@ mod any_script;
 mod exactly_once;
 mod files_in;
 mod files_out;
+mod files_partitioned;
 mod generated;
 mod log_in;
 mod log_out;
