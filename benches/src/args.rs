@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use serde::{Serialize, Serializer};
 
+use crate::nexmark_runs::NexmarkArgs;
 use crate::plot::PlotArgs;
 use crate::shape::Shape;
 
@@ -30,6 +31,7 @@ pub struct Cli {
 /// What can be done besides one run.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    Nexmark(NexmarkArgs),
     Plot(PlotArgs),
 }
 

@@ -4,11 +4,12 @@
 //! In reading order: [`args`] and [`shape`] (the command line), [`generator`] and [`large`] (what
 //! the workloads read), [`verify`] (what must come out), [`timely_ref`] and [`pelton_engine`] (who
 //! does the work), [`report`], [`usage`], [`progress`] and [`stopwatch`] (what is measured, and
-//! how), [`plot`] (how it scales).
+//! how), [`plot`] (how it scales), [`nexmark_runs`] (the queries of the library `nexmark`).
 
 mod args;
 mod generator;
 mod large;
+mod nexmark_runs;
 mod pelton_engine;
 mod plot;
 mod progress;
@@ -29,6 +30,7 @@ use crate::shape::Shape;
 
 fn main() -> ExitCode {
     let ran = match Cli::parse() {
+        Cli { command: Some(Command::Nexmark(args)), .. } => nexmark_runs::run(&args),
         Cli { command: Some(Command::Plot(args)), .. } => plot::run(&args),
         Cli { args: Some(args), .. } => run(&args),
         Cli { .. } => unreachable!("a workload is required where there is no command"),

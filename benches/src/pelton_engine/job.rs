@@ -14,7 +14,7 @@ use pelton::runtime::{CheckpointInterval, JobReport, JobSettings, JobSpec, Resta
 use pelton::state::files::Backend as StateBackend;
 use tempfile::TempDir;
 
-use crate::args::{Args, Backend};
+use crate::args::{Args, Backend, CheckpointEvery};
 use crate::stopwatch::{Gaps, Stopwatch};
 use crate::verify::Checksum;
 
@@ -24,15 +24,25 @@ const RETAINED_CHECKPOINTS: usize = 5;
 /// The settings of a run in `directory`. A failure ends it: a benchmark that recovers has not
 /// measured what it says.
 pub fn settings(args: &Args, directory: &Path) -> JobSettings {
+    settings_of(args.workers, args.backend, args.checkpoint_ms, directory)
+}
+
+/// The same by the settings alone.
+pub fn settings_of(
+    workers: usize,
+    backend: Backend,
+    checkpoint_ms: CheckpointEvery,
+    directory: &Path,
+) -> JobSettings {
     JobSettings {
-        workers: args.workers,
+        workers,
         state_dir: directory.join("state"),
         checkpoint_dir: directory.join("checkpoints").display().to_string(),
-        checkpoint_interval: match args.checkpoint_ms.0 {
+        checkpoint_interval: match checkpoint_ms.0 {
             Some(ms) => CheckpointInterval::EveryMs(ms),
             None => CheckpointInterval::Off,
         },
-        backend: match args.backend {
+        backend: match backend {
             Backend::Rocksdb => StateBackend::RocksDb,
             Backend::Memory => StateBackend::Memory,
         },

@@ -6,7 +6,7 @@
 //! reports; [`state_files`] looks at the checkpoints that a run has left.
 
 mod fraud;
-mod job;
+pub mod job;
 mod latency;
 mod log;
 mod process;

@@ -1,0 +1,15 @@
+//! q1, currency.
+
+use serde_json::json;
+
+use super::{Rows, bids, euros};
+use crate::model::Event;
+
+pub fn result(events: &[Event]) -> Rows {
+    bids(events)
+        .map(|bid| {
+            json!({"auction": bid.auction, "bidder": bid.bidder, "price": euros(bid.price),
+                "dateTime": bid.date_time, "extra": bid.extra})
+        })
+        .collect()
+}

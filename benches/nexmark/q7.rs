@@ -1,0 +1,57 @@
+//! q7, highest bid: of every 10 seconds the bids with the highest price.
+//!
+//! All bids of a window that have its highest price are in the result. (The public query's `BETWEEN` includes
+//! the first instant after the window too; a bid in it counts here for its own window alone.)
+
+use std::time::Duration;
+
+use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
+
+use crate::model::{Bid, Event, Views};
+use crate::results::Row;
+
+/// A bid with the highest price of its window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Highest {
+    auction: u64,
+    bidder: u64,
+    price: u64,
+    date_time: i64,
+    extra: String,
+}
+
+impl Row for Highest {}
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The bids with the highest price so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Best(Vec<Highest>);
+
+impl Best {
+    fn add(&mut self, bid: Highest) {
+        let best = self.0.first().map_or(0, |best| best.price);
+        if bid.price > best {
+            self.0.clear();
+        }
+        if bid.price >= best {
+            self.0.push(bid);
+        }
+    }
+}
+
+/// The query.
+pub fn query(events: &Stream<Event>) -> Stream<Highest> {
+    let bids = events.bids(|Bid { auction, bidder, price, date_time, extra, .. }| {
+        Some(Highest { auction, bidder, price, date_time, extra })
+    });
+    let of_auction =
+        bids.key_by(|bid| bid.auction).window("highest-of-auction", Tumbling::of(WINDOW)).fold(Best::add).out;
+    let of_all = of_auction
+        .key_by(|window| window.end.0)
+        .window("highest", Tumbling::of(WINDOW))
+        .fold(|best: &mut Best, window| window.value.0.into_iter().for_each(|bid| best.add(bid)))
+        .out;
+    of_all.flat_map(|window| window.value.0)
+}
