@@ -50,7 +50,7 @@ use pelton_dataflow::key::Key;
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
-use pelton_state::{MapTable, StateSpec, TableValue};
+use pelton_state::{MapTable, State, StateSpec, TableValue};
 
 use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
@@ -58,6 +58,7 @@ use crate::stream::Stream;
 mod aggregates;
 mod features;
 mod history;
+mod immediate;
 mod keep;
 mod kept;
 mod multisets;
@@ -76,6 +77,7 @@ pub use aggregates::{
 pub use features::Features;
 use features::Ranges;
 use history::Chunk;
+use immediate::Immediate;
 use keep::{Buckets, Each, Keep, Taken};
 pub use multisets::{Distinct, Quantile, Ranked, Sorted};
 use ordered::Ordered;
@@ -83,7 +85,7 @@ pub use range::{Last, LastOf, Ranged, last};
 pub use sketches::{Bucket, DistinctSketch, QuantileSketch, Registers};
 use sliding::Sliding;
 
-/// The table of kept values.
+/// The table of what is kept.
 const KEPT: &str = "kept";
 /// The table of records that wait for the watermark.
 const WAITING: &str = "waiting";
@@ -95,6 +97,7 @@ pub struct Over<K: Key, T: Data, V> {
     name: String,
     taken: Taken<T, V>,
     bucket: Option<Duration>,
+    is_immediate: bool,
     location: &'static Location<'static>,
 }
 
@@ -130,7 +133,8 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         keep: impl Fn(&T) -> V + Send + Sync + 'static,
     ) -> Over<K, T, V> {
         let (stream, taken) = (self.clone(), Arc::new(keep));
-        Over { stream, name: name.into(), taken, bucket: None, location: Location::caller() }
+        let (name, location) = (name.into(), Location::caller());
+        Over { stream, name, taken, bucket: None, is_immediate: false, location }
     }
 }
 
@@ -160,16 +164,39 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
         Self { bucket: Some(bucket), ..self }
     }
 
+    /// Answers as soon as a record arrives, over what has arrived till then: low latency for results that depend on
+    /// the order of arrival. Of records that come in order they are the same as without, but of equal times the
+    /// later ones do not count for the earlier.
+    ///
+    /// It costs more the further records are ahead of the watermark: a question goes through all values of its key that
+    /// the watermark has not passed, and a checkpoint writes them. It does not go together with [`Over::coarsen`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::{over::last, testing::Harness};
+    ///
+    /// let mut script = Harness::new(|clicks, taps| {
+    ///     let clicks = clicks.key_by(|page: &char| *page).over("clicks", |_| ()).immediately();
+    ///     taps.tap("count", &clicks.features(last(Duration::from_millis(10)).count()).out);
+    /// });
+    /// script.record(5, 'a').record(8, 'a').record(6, 'a').record(9, 'a');
+    /// assert_eq!(script.output(), ["count@5 ('a', 1)", "count@8 ('a', 2)", "count@6 ('a', 2)", "count@9 ('a', 4)"]);
+    /// ```
+    pub fn immediately(self) -> Self {
+        Self { is_immediate: true, ..self }
+    }
+
     /// The functions: one, or a tuple of up to eight, each of a range of its own.
     pub fn features<F: Features<V>>(self, mut features: F) -> Featured<T, F::Out> {
         let mut ranges = Ranges::default();
         features.bind(&mut ranges);
         match self.bucket {
+            Some(bucket) => self.coarse(features, ranges, bucket),
+            None if self.is_immediate => self.immediate(features, ranges),
             None => {
                 let keep = Arc::new(Each(self.taken.clone()));
-                self.build(keep, features, ranges, "")
+                self.ordered(keep, features, ranges, "")
             }
-            Some(bucket) => self.coarse(features, ranges, bucket),
         }
     }
 
@@ -189,41 +216,73 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
                 "buckets of {bucket:?} are longer than its shortest range, {shortest_ms} ms: give at most that"
             ));
         }
+        if self.is_immediate {
+            let problem = "buckets are filled in the order of event time, which `.immediately()` does not wait for: \
+                           leave it out, or `.coarsen(..)`";
+            ranges.problems.push(problem.to_owned());
+        }
         let coarse = features.coarse();
         let keep = Arc::new(Buckets { taken: self.taken.clone(), features, bucket_ms });
-        self.build(keep, coarse, ranges, &format!(", in buckets of {bucket:?}"))
+        self.ordered(keep, coarse, ranges, &format!(", in buckets of {bucket:?}"))
     }
 
-    /// Adds the operator: what is kept of a record, and the functions of that.
-    fn build<P, F>(self, keep: Arc<P>, features: F, ranges: Ranges, detail: &str) -> Featured<T, F::Out>
+    /// Adds the operator that waits: what is kept of a record, and the functions of that.
+    fn ordered<P, F>(self, keep: Arc<P>, features: F, ranges: Ranges, detail: &str) -> Featured<T, F::Out>
     where
         P: Keep<T>,
         F: Features<P::Entry>,
     {
+        let detail = detail_of(&ranges) + detail;
+        let spec = StateSpec::new().map(MapTable::<u32, Chunk<T>>::new(WAITING)).map(kept::<P::Entry>());
+        self.add(spec, features, ranges, detail, move |sliding, spec, cx| {
+            Ok(Box::new(Ordered::<K, T, P, F>::new(keep.clone(), sliding, spec, cx)?))
+        })
+    }
+
+    /// Adds the operator that does not.
+    fn immediate<F: Features<V>>(self, features: F, ranges: Ranges) -> Featured<T, F::Out> {
+        let detail = detail_of(&ranges) + ", at once";
+        let taken = self.taken.clone();
+        let spec = StateSpec::new().map(kept::<V>());
+        self.add(spec, features, ranges, detail, move |sliding, spec, cx| {
+            Ok(Box::new(Immediate::<K, T, V, F>::new(taken.clone(), sliding, spec, cx)?))
+        })
+    }
+
+    fn add<S: State, F: Send + Sync + 'static, U: Data>(
+        self,
+        spec: StateSpec<S>,
+        features: F,
+        ranges: Ranges,
+        detail: String,
+        make: impl Fn(Arc<Sliding<F>>, StateSpec<S>, &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Featured<T, U> {
         let Self { stream, name, location, .. } = self;
         let graph = stream.stream.graph.clone();
         for problem in &ranges.problems {
             graph.mistake(&name, problem, location);
         }
-        let spec = StateSpec::new()
-            .map(MapTable::<u32, Chunk<T>>::new(WAITING))
-            .map(MapTable::<u32, Chunk<P::Entry>>::new(KEPT))
-            .timers();
+        let spec = spec.timers();
         let states = stream.decls_or_mistake(&name, spec.decls::<K>(), location);
-        let mut add = stream.stateful::<(T, F::Out)>(name, "over", states, location);
+        let mut add = stream.stateful::<(T, U)>(name, "over", states, location);
         add.outputs.push(OutputPort::of::<T>("late"));
-        add.detail = detail_of(&ranges) + detail;
+        add.detail = detail;
         let sliding = Arc::new(Sliding::new(features, ranges));
-        let factory = move |cx: &OperatorContext<'_>| {
-            let ordered = Ordered::<K, T, P, F>::new(keep.clone(), sliding.clone(), spec.clone(), cx)?;
-            Ok::<_, OpError>(Box::new(ordered) as Box<dyn Operator>)
-        };
+        let factory = move |cx: &OperatorContext<'_>| make(sliding.clone(), spec.clone(), cx);
         let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
         Featured {
             out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
             late: Stream::new(graph, PortRef { node, port: 1 }),
         }
     }
+}
+
+/// The table of kept values.
+fn kept<E>() -> MapTable<u32, Chunk<E>> {
+    MapTable::new(KEPT)
 }
 
 /// The ranges, for `explain`.

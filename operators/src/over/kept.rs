@@ -44,22 +44,25 @@ impl<W, E, S> PartialEq for Kept<W, E, S> {
 }
 
 impl<W, E: TableValue, S> Kept<W, E, S> {
-    /// Lets go of everything if all of it is out of range by the watermark, or has the key called once it may be.
+    /// Lets go of all that is kept if even the last of it is out of range by the watermark, and says so; else has
+    /// the key called once it may be.
     pub fn expire<K: Key>(
         &mut self,
+        last_ms: Option<i64>,
         reach_ms: i64,
         watermark: EventTime,
         timers: &mut Timers<K>,
         rows: &mut TableRows<'_, K>,
-    ) -> Result<(), StateError> {
-        let last_ms = self.open.as_ref().map(|open| open.0).or(self.window.history.last_ms());
-        let Some(last_ms) = last_ms else { return Ok(()) };
+    ) -> Result<bool, StateError> {
+        let Some(last_ms) = last_ms else { return Ok(false) };
         let expires_ms = last_ms.saturating_add(reach_ms);
         if expires_ms > watermark.0 {
-            return self.alarms.expire_at(expires_ms, timers, (rows.hash, rows.key));
+            self.alarms.expire_at(expires_ms, timers, (rows.hash, rows.key))?;
+            return Ok(false);
         }
         self.open = None;
-        self.window.clear(rows)
+        self.window.clear(rows)?;
+        Ok(true)
     }
 }
 

@@ -173,7 +173,9 @@ where
             }
         }
         let mut rows = TableRows { tables, table: KEPT, hash, key };
-        Ok(state.expire(self.sliding.reach_ms(), watermark, timers, &mut rows)?)
+        let last_ms = state.open.as_ref().map(|open| open.0).or(state.window.history.last_ms());
+        state.expire(last_ms, self.sliding.reach_ms(), watermark, timers, &mut rows)?;
+        Ok(())
     }
 }
 

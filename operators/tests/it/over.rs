@@ -128,6 +128,7 @@ fn impossible_settings_are_mistakes_with_their_place() {
     drop(over("p").features(ms(1).distinct_about(17)));
     drop(over("bucket").coarsen(Duration::ZERO).features(ms(1).count()));
     drop(over("wide").coarsen(Duration::from_millis(11)).features((ms(100).sum(), ms(10).sum())));
+    drop(over("both").coarsen(Duration::from_millis(1)).immediately().features(ms(10).sum()));
     let message = job.finish().err().unwrap().to_string();
     for problem in [
         "`none`",
@@ -143,10 +144,11 @@ fn impossible_settings_are_mistakes_with_their_place() {
         "precision 17",
         "a bucket of 0ns is empty",
         "buckets of 11ms are longer than its shortest range, 10 ms",
+        "which `.immediately()` does not wait for",
     ] {
         assert!(message.contains(problem), "{problem} is not in {message}");
     }
-    assert_eq!(message.matches("over.rs:").count(), 9, "{message}");
+    assert_eq!(message.matches("over.rs:").count(), 10, "{message}");
 }
 
 #[derive(Clone, Debug)]
@@ -173,6 +175,8 @@ struct Model {
     /// Sorted by time and amount.
     records: Vec<(i64, u8, u8)>,
     watermark: i64,
+    /// A record is in range if the latest of its bucket is that is not later than the record at hand.
+    bucket: i64,
 }
 
 impl Model {
@@ -185,10 +189,13 @@ impl Model {
     }
 
     fn line(&self, (at, key, amount): (i64, u8, u8)) -> String {
+        let own: Vec<_> = self.records.iter().filter(|(t, other, _)| *other == key && *t <= at).collect();
+        let latest_of_bucket = |t: i64| {
+            let same = own.iter().map(|(other, ..)| *other);
+            same.filter(|other| other.div_euclid(self.bucket) == t.div_euclid(self.bucket)).max().unwrap()
+        };
         let within = |length: i64| {
-            let own = self.records.iter().filter(move |(other_at, other, _)| {
-                *other == key && *other_at <= at && at - *other_at < length
-            });
+            let own = own.iter().filter(|(t, ..)| at - latest_of_bucket(*t) < length);
             own.map(|(_, _, amount)| *amount).collect::<Vec<_>>()
         };
         let (short, long) = (within(10), within(30));
@@ -199,9 +206,14 @@ impl Model {
     }
 }
 
-fn agrees_with_the_model(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut script = Harness::new(tens);
-    let (mut model, mut saved) = (Model::default(), Model::default());
+fn agrees_with_the_model(
+    build: fn(Stream<(u8, u8)>, &mut Taps),
+    bucket: i64,
+    steps: Vec<Step>,
+) -> Result<(), TestCaseError> {
+    let mut script = Harness::new(build);
+    let mut model = Model { bucket, ..Model::default() };
+    let mut saved = model.clone();
     script.watermark(0).barrier();
     let mut expected = Vec::new();
     for step in steps.into_iter().chain([Step::Watermark(100)]) {
@@ -242,7 +254,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn ranges_agree_with_the_model(steps in steps(80)) {
-        agrees_with_the_model(steps)?;
+        agrees_with_the_model(tens, 1, steps)?;
     }
 }
 
@@ -250,6 +262,142 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1))]
     #[test]
     fn long_histories_agree_with_the_model(steps in steps(900)) {
-        agrees_with_the_model(steps)?;
+        agrees_with_the_model(tens, 1, steps)?;
+    }
+}
+
+/// Records are (key, amount); answers at once.
+#[expect(clippy::needless_pass_by_value, reason = "the harness hands the stream over")]
+fn at_once(input: Stream<(u8, u8)>, taps: &mut Taps) {
+    let spend = input.key_by(|(key, _)| *key).over("spend", |(_, amount)| *amount).immediately();
+    let spend = spend.features((ms(10).count(), ms(10).sum(), ms(30).latest_n(4), ms(30).distinct()));
+    taps.tap("out", &spend.out);
+    taps.tap("late", &spend.late);
+}
+
+#[test]
+fn an_answer_at_once_is_over_what_has_arrived() {
+    let mut script = Harness::new(at_once);
+    script.record(10, (1, 1)).record(19, (1, 2)).record(15, (1, 3)).record(20, (1, 4));
+    assert_eq!(
+        script.output(),
+        [
+            "out@10 ((1, 1), (1, 1, [1], 1))",
+            "out@19 ((1, 2), (2, 3, [1, 2], 2))",
+            "out@15 ((1, 3), (2, 4, [1, 3], 2))",
+            "out@20 ((1, 4), (3, 9, [1, 3, 2, 4], 4))",
+        ]
+    );
+    // What has slid out for the record at 50 is still there for that at 25.
+    script.watermark(22).record(50, (1, 5)).record(25, (1, 6)).barrier();
+    assert_eq!(
+        script.output(),
+        ["out@50 ((1, 5), (1, 5, [5], 1))", "out@25 ((1, 6), (3, 12, [3, 2, 4, 6], 5))"]
+    );
+    script.record(40, (1, 9)).crash().record(21, (1, 7)).record(26, (1, 8)).end();
+    assert_eq!(
+        script.output(),
+        [
+            "out@40 ((1, 9), (1, 9, [2, 4, 6, 9], 5))",
+            "late@21 (1, 7)",
+            "out@26 ((1, 8), (4, 20, [2, 4, 6, 8], 6))",
+        ]
+    );
+}
+
+/// The records that have arrived, copied at a barrier.
+#[derive(Clone, Default)]
+struct Arrived {
+    records: Vec<(i64, u8, u8)>,
+    watermark: i64,
+}
+
+impl Arrived {
+    fn answer(&mut self, (at, key, amount): (i64, u8, u8)) -> String {
+        if at < self.watermark {
+            return format!("late@{at} {:?}", (key, amount));
+        }
+        let index = self.records.partition_point(|(other_at, ..)| *other_at <= at);
+        self.records.insert(index, (at, key, amount));
+        let within = |length: i64| {
+            let own = self.records.iter().filter(move |(other_at, other, _)| {
+                *other == key && *other_at <= at && at - *other_at < length
+            });
+            own.map(|(_, _, amount)| *amount).collect::<Vec<_>>()
+        };
+        let (short, long) = (within(10), within(30));
+        let sum: u64 = short.iter().copied().map(u64::from).sum();
+        let distinct: std::collections::BTreeSet<_> = long.iter().collect();
+        let latest = &long[long.len().saturating_sub(4)..];
+        format!("out@{at} {:?}", ((key, amount), (short.len(), sum, latest, distinct.len())))
+    }
+}
+
+fn answers_agree_with_the_model(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut script = Harness::new(at_once);
+    let (mut model, mut saved) = (Arrived::default(), Arrived::default());
+    script.watermark(0).barrier();
+    let mut expected = Vec::new();
+    for step in steps.into_iter().chain([Step::Watermark(100)]) {
+        match step {
+            Step::Record(ahead, key, amount) => {
+                let at = model.watermark + ahead - 3;
+                script.record(at, (key, amount));
+                expected.push(model.answer((at, key, amount)));
+                continue;
+            }
+            Step::Watermark(by) => {
+                model.watermark += by;
+                script.watermark(model.watermark);
+            }
+            Step::Barrier => {
+                script.barrier();
+                saved = model.clone();
+            }
+            Step::Crash => {
+                script.crash();
+                model = saved.clone();
+            }
+        }
+        // The outputs are apart, and each is in order.
+        let mut found = script.output();
+        found.sort_by_key(|line| line.starts_with("late"));
+        expected.sort_by_key(|line: &String| line.starts_with("late"));
+        prop_assert_eq!(found, std::mem::take(&mut expected));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn answers_at_once_agree_with_the_model(steps in steps(80)) {
+        answers_agree_with_the_model(steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1))]
+    #[test]
+    fn answers_at_once_over_long_histories_agree_with_the_model(steps in steps(900)) {
+        answers_agree_with_the_model(steps)?;
+    }
+}
+
+/// As `tens`, in buckets of 7 ms.
+#[expect(clippy::needless_pass_by_value, reason = "the harness hands the stream over")]
+fn in_buckets(input: Stream<(u8, u8)>, taps: &mut Taps) {
+    let spend = input.key_by(|(key, _)| *key).over("spend", |(_, amount)| *amount);
+    let spend = spend.coarsen(Duration::from_millis(7));
+    let spend = spend.features((ms(10).count(), ms(10).sum(), ms(30).latest_n(4), ms(30).distinct()));
+    taps.tap("out", &spend.out);
+    taps.tap("late", &spend.late);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn buckets_agree_with_the_model(steps in steps(150)) {
+        agrees_with_the_model(in_buckets, 7, steps)?;
     }
 }
