@@ -47,6 +47,8 @@ where
     at_hand: Option<KeyHash>,
     out: Emitter<(T, F::Out)>,
     late: Emitter<T>,
+    /// The records of one time that are being released.
+    peers: Vec<T>,
     /// Keys called and records released at one go, and how many of them are left.
     slice: usize,
     left: usize,
@@ -77,6 +79,7 @@ where
             at_hand: None,
             out: Emitter::new(0, cx.settings.batch_records),
             late: Emitter::new(1, cx.settings.batch_records),
+            peers: Vec::new(),
             slice: cx.settings.batch_records,
             left: 0,
         })
@@ -161,15 +164,19 @@ where
                 state.alarms.release_after(at_ms, timers, (hash, key))?;
                 return Ok(());
             }
-            let mut peers = Vec::new();
+            self.peers.clear();
             while state.waiting.first_ms(&mut rows)? == Some(at_ms) {
-                peers.extend(state.waiting.pop(&mut rows)?);
+                self.peers.extend(state.waiting.pop(&mut rows)?);
             }
-            self.left = self.left.saturating_sub(peers.len());
+            self.left = self.left.saturating_sub(self.peers.len());
             let mut rows = TableRows { tables, table: KEPT, hash, key };
-            let results = release(&*self.keep, &self.sliding, state, at_ms, &mut peers, &mut rows)?;
-            for peer in peers {
+            let results = release(&*self.keep, &self.sliding, state, at_ms, &mut self.peers, &mut rows)?;
+            let last = self.peers.pop();
+            for peer in self.peers.drain(..) {
                 self.out.push(EventTime(at_ms), (peer, results.clone()));
+            }
+            if let Some(last) = last {
+                self.out.push(EventTime(at_ms), (last, results));
             }
         }
         let mut rows = TableRows { tables, table: KEPT, hash, key };

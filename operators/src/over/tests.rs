@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pelton_state::{StateError, TableValue};
+use pelton_state::{StateError, TableValue, codec};
 use proptest::prelude::*;
 
 use super::features::{Features, Ranges};
@@ -195,4 +195,20 @@ fn a_value_is_written_once_and_read_a_few_times() {
         let left: usize = rows.values().map(|chunk| chunk.len()).sum();
         assert!(left <= range as usize + 256, "{left} values left for a range of {range}");
     }
+}
+
+/// What a checkpoint writes of a key that has changed does not grow with what is in range.
+#[test]
+fn the_struct_of_a_key_stays_small() {
+    let size = |count: i64, range: u64| {
+        let mut asked = Asked::new((ms(range).count(), ms(10).count()));
+        for n in 0..count {
+            asked.add(n, n as u64);
+        }
+        codec::encode(&asked.window).unwrap().len()
+    };
+    let values_bytes = |count: usize| 16 * count;
+    assert!(size(3, 1_000) < values_bytes(3) + 100, "{}", size(3, 1_000));
+    assert!(size(40_000, 10) < values_bytes(30) + 200, "{}", size(40_000, 10));
+    assert!(size(40_000, 40_000) < values_bytes(40_000) / 50, "{}", size(40_000, 40_000));
 }

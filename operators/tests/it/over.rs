@@ -395,9 +395,9 @@ fn in_buckets(input: Stream<(u8, u8)>, taps: &mut Taps) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
     #[test]
-    fn buckets_agree_with_the_model(steps in steps(150)) {
+    fn buckets_agree_with_the_model(steps in steps(100)) {
         agrees_with_the_model(in_buckets, 7, steps)?;
     }
 }
