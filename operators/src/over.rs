@@ -56,6 +56,7 @@ use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
 
 mod aggregates;
+mod by;
 mod features;
 mod history;
 mod immediate;
@@ -74,6 +75,7 @@ pub use aggregates::{
     Compensated, Count, First, Latest, LatestN, Max, Mean, Min, Moments, Numeric, Of, RangeAggregate, Spread,
     Statistic, Sum, Summable,
 };
+pub use by::By;
 pub use features::Features;
 use features::Ranges;
 use history::Chunk;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregates::{Count, First, Latest, LatestN, Max, Mean, Min, Of, Spread, Statistic, Sum};
+use super::by::By;
 use super::features::Ranges;
 use super::multisets::{Distinct, Quantile};
 use super::sketches::{DistinctSketch, QuantileSketch};
@@ -113,6 +114,25 @@ macro_rules! functions {
                 Ranged::new(self.length, $make)
             })+
 
+            /// An aggregate as windows take them. It must merge.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            /// use pelton_operators::aggregate::MaxBy;
+            /// use pelton_operators::{over::last, testing::Harness};
+            ///
+            /// let mut script = Harness::new(|bids, taps| {
+            ///     let lots = bids.key_by(|(lot, _, _): &(char, u32, u64)| *lot);
+            ///     let best = last(Duration::from_millis(10)).by(MaxBy::new(|(_, _, price): &(char, u32, u64)| *price));
+            ///     taps.tap("best", &lots.over("best", Clone::clone).features(best).out.map(|(_, best)| best));
+            /// });
+            /// script.record(1, ('a', 7, 100)).record(2, ('a', 8, 50)).record(11, ('a', 9, 30)).end();
+            /// assert_eq!(script.output(), ["best@1 ('a', 7, 100)", "best@2 ('a', 7, 100)", "best@11 ('a', 8, 50)"]);
+            /// ```
+            pub fn by<A>(self, aggregate: A) -> Ranged<By<A>> {
+                Ranged::new(self.length, By(aggregate))
+            }
+
             /// A function of your own.
             pub fn aggregate<A>(self, aggregate: A) -> Ranged<A> {
                 Ranged::new(self.length, aggregate)
@@ -123,6 +143,11 @@ macro_rules! functions {
             $($(#[$doc])* pub fn $name(self, $($argument: $type),*) -> Ranged<Of<F, $aggregate>> {
                 Ranged::new(self.length, Of { of: self.of, aggregate: $make })
             })+
+
+            /// An aggregate as windows take them. It must merge.
+            pub fn by<A>(self, aggregate: A) -> Ranged<Of<F, By<A>>> {
+                Ranged::new(self.length, Of { of: self.of, aggregate: By(aggregate) })
+            }
 
             /// A function of your own.
             pub fn aggregate<A>(self, aggregate: A) -> Ranged<Of<F, A>> {
