@@ -51,7 +51,7 @@ impl OutputPort {
 pub struct StateDecl {
     /// Its name, unique within the operator.
     pub name: &'static str,
-    /// `value`, `map`, `list`, `timers`.
+    /// `value`, `map`, `list`, `timers`, `panes`; [`StateDecl::OPERATOR`].
     pub kind: &'static str,
     /// The types it holds, for messages.
     pub type_name: String,
@@ -59,6 +59,12 @@ pub struct StateDecl {
     pub fingerprint: String,
     /// The schema version that the type declares.
     pub version: u16,
+}
+
+impl StateDecl {
+    /// The kind of a state that belongs to no key and lies in
+    /// [`Frozen::bytes`](crate::operator::Frozen::bytes).
+    pub const OPERATOR: &'static str = "operator";
 }
 
 /// What a node does when it runs.
@@ -90,7 +96,7 @@ pub struct Node {
     pub inputs: Vec<PortRef>,
     /// What it gives.
     pub outputs: Vec<OutputPort>,
-    /// Keyed states it keeps.
+    /// The states it keeps.
     pub states: Vec<StateDecl>,
     /// What it does.
     pub role: Role,
@@ -101,6 +107,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether it keeps state of keys.
+    #[must_use]
+    pub fn has_keyed_state(&self) -> bool {
+        self.states.iter().any(|state| state.kind != StateDecl::OPERATOR)
+    }
+
     /// Whether its name is an address in checkpoints.
     #[must_use]
     pub fn is_stateful(&self) -> bool {
@@ -125,6 +137,12 @@ impl Graph {
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// Whether any node keeps state of keys, so that the job needs a store for it.
+    #[must_use]
+    pub fn has_keyed_state(&self) -> bool {
+        self.nodes.iter().any(Node::has_keyed_state)
     }
 
     /// The sources.

@@ -207,6 +207,16 @@ impl<T: Data + Sync> Harness<T> {
         self
     }
 
+    /// A checkpoint is taken and completes, and then all that came after it is lost, as also what has arrived
+    /// after the barrier: of operators that go on by themselves, such as those that wait for answers.
+    pub fn barrier_and_crash(&mut self) -> &mut Self {
+        self.settle();
+        self.checkpoint();
+        take_back(&self.lines);
+        self.restart();
+        self
+    }
+
     fn checkpoint(&mut self) {
         let epoch = self.epoch;
         self.pass_epoch();
@@ -307,7 +317,7 @@ impl<T: Data + Sync> Harness<T> {
     }
 
     fn keeps_state(&self) -> bool {
-        self.graph.nodes().iter().any(|node| !node.states.is_empty())
+        self.graph.has_keyed_state()
     }
 
     fn stop(&mut self) {

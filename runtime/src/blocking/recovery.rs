@@ -60,7 +60,7 @@ impl Start {
             workers,
             groups: job.settings.groups(),
             operators: Plan::operators_of(job.graph),
-            keyed: job.graph.nodes().iter().any(|node| !node.states.is_empty()),
+            keyed: job.graph.has_keyed_state(),
             names: self.names.clone(),
             interval_ms: job.settings.checkpoint_interval.ms().map(ms),
             timeout_ms: ms(job.settings.checkpoint_timeout_ms),

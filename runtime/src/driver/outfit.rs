@@ -61,7 +61,7 @@ impl Outfitter {
             checkpoints: job.store.clone(),
             generation: start.generation,
             first_epoch: start.first_epoch,
-            is_keyed: job.graph.nodes().iter().any(|node| !node.states.is_empty()),
+            is_keyed: job.graph.has_keyed_state(),
             names: start.names.clone(),
             keyed: std::mem::take(&mut start.keyed),
             restored: std::mem::take(&mut start.restored),

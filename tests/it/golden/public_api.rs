@@ -76,7 +76,7 @@ fn cases_have_the_operators_that_they_stand_for() {
     for (name, case) in CASES {
         let graph = graph_of(case);
         let kinds: BTreeSet<(&str, bool)> =
-            graph.nodes().iter().map(|node| (node.kind, !node.states.is_empty())).collect();
+            graph.nodes().iter().map(|node| (node.kind, node.has_keyed_state())).collect();
         for covered in case.covers {
             let (of, operator) = covered.split_once("::").unwrap();
             let has_state = match of {
