@@ -46,8 +46,9 @@ pub mod prelude {
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
     pub use pelton_operators::{
-        Aggregate, CoContext, Context, Declare, Job, KeyedCoProcess, KeyedProcess, KeyedStream, NoSide, Pattern,
-        Process, ProcessContext, Stream, Tumbling, Watermarks, WindowResult,
+        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Declare, Job, KeyedCoProcess,
+        KeyedProcess, KeyedStream, NoSide, Pattern, Process, ProcessContext, Stream, Tumbling, Watermarks,
+        WindowResult,
     };
     pub use pelton_state::{ListTable, MapTable, State, StateMut};
     pub use serde::{Deserialize, Serialize};

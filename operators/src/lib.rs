@@ -5,6 +5,7 @@
 //! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
 
 pub mod aggregate;
+pub mod async_io;
 mod by_time;
 pub mod connect;
 mod dead_letter;
@@ -31,6 +32,7 @@ mod watermarks;
 pub mod window;
 
 pub use aggregate::Aggregate;
+pub use async_io::{Answered, Async, AsyncClient, Backoff, NoAnswer, Unanswered};
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use job::Job;
 pub use joins::{IntervalJoin, Join, Joined, Late};

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
+mod async_http;
+mod async_io;
 mod connect;
 mod event_times;
 mod mistakes;

@@ -15,6 +15,7 @@ mod keyed;
 mod process;
 mod public_api;
 mod random;
+mod services;
 mod sinks;
 mod sources;
 mod stateless;
@@ -46,5 +47,6 @@ cases! {
     watermarks: TIME_GOES_ON;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
+    services: ASKED;
     graphs: RANDOM;
 }
