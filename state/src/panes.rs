@@ -4,6 +4,9 @@
 //! window at hand find their entry with one look-up. What is fired leaves the state as it is given
 //! out, slice by slice, so that a barrier may fall in between. Like the structs of other states
 //! the keys of a pane are changed in place and copied out after a freeze (`resident`).
+//!
+//! Windows that overlap keep what they share in panes too, read them without taking anything out, and drop them
+//! whole: that is in `slices`.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -25,6 +28,8 @@ use crate::store::dispatch::Parts;
 use crate::values::read_row;
 use crate::warm::{Warmed, Warming};
 
+mod slices;
+
 /// A pane given out: one key of a fired window.
 pub type Fired<K, A> = (KeyHash, K, A);
 
@@ -40,6 +45,8 @@ pub struct Panes<K: Key, A: State> {
     limit: usize,
     /// What was given out of windows that are gone since the last freeze.
     closed: Vec<GivenOut<K>>,
+    /// Windows that were dropped whole since the last freeze and may have rows.
+    forgotten: Vec<EventTime>,
     /// How many keys there are in `closed` and in what was given out of open windows.
     tombstones: usize,
     space: Space,
@@ -55,6 +62,10 @@ struct Pane<K: Key, A: State> {
     /// Once it is being fired: all tables below this one are in memory with all that there is, and
     /// what is not there does not exist, whatever rows the backend still has.
     merged: usize,
+    /// It is not expected to be asked for: what is written of it need not be in memory.
+    is_at_rest: bool,
+    /// Rows of it may lie in the backend or be on their way.
+    may_have_rows: bool,
 }
 
 /// What is in a pane is there, even if it is its default: it equals nothing.
@@ -116,11 +127,11 @@ impl<K: Key, A: State> Panes<K, A> {
         upgrade: Option<Upgrade<A>>,
         port: &Port,
     ) -> Result<Rc<RefCell<Self>>, StateError> {
-        let (open, closed) = (Vec::new(), Vec::new());
+        let (open, closed, forgotten) = (Vec::new(), Vec::new(), Vec::new());
         let (hot, touched_elsewhere, tombstones, limit) = (0, 0, 0, 0);
         let port = port.clone();
         let mut panes =
-            Self { open, hot, touched_elsewhere, limit, closed, tombstones, space, upgrade, port };
+            Self { open, hot, touched_elsewhere, limit, closed, forgotten, tombstones, space, upgrade, port };
         panes.restore()?;
         let panes = Rc::new(RefCell::new(panes));
         panes.borrow().port.settles(&panes);
@@ -209,7 +220,8 @@ impl<K: Key, A: State> Panes<K, A> {
     fn freeze_parts(&mut self) -> Parts {
         // A key that came back after it was given out counts: its part is the later one.
         let mut parts = self.take_given_out();
-        parts.extend(self.open.iter_mut().filter_map(|pane| pane.keys.freeze()));
+        parts.extend(self.take_forgotten());
+        parts.extend(self.open.iter_mut().filter_map(Pane::freeze));
         self.touched_elsewhere = 0;
         self.take_shares();
         parts
@@ -286,7 +298,8 @@ impl<K: Key, A: State> Panes<K, A> {
         };
         let warming = (!is_complete).then(|| Warming::new(self.port.base_handle(), &space, Box::new(make)));
         let keys = Resident::new(space, warming);
-        self.open.insert(index, Pane { window, keys, given_out: Vec::new(), merged: 0 });
+        let (given_out, merged, is_at_rest, may_have_rows) = (Vec::new(), 0, false, !is_complete);
+        self.open.insert(index, Pane { window, keys, given_out, merged, is_at_rest, may_have_rows });
     }
 
     fn close(&mut self, index: usize) {
@@ -295,6 +308,11 @@ impl<K: Key, A: State> Panes<K, A> {
         pane.keys.collect_all();
         self.closed.extend(pane.take_given_out());
         self.port.trash(Box::new(pane.keys));
+        self.count_touched();
+    }
+
+    /// Panes have moved.
+    fn count_touched(&mut self) {
         self.hot = 0;
         self.touched_elsewhere = self.open.iter().skip(1).map(|pane| pane.keys.touched()).sum();
     }

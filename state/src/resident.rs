@@ -25,6 +25,8 @@ use crate::shards::{Partition, Place, Tag};
 use crate::spec::State;
 use crate::warm::{Warmed, Warming};
 
+mod rest;
+
 /// A table in which at least one slot in so many has been touched is gone through as a whole:
 /// going through memory in its order costs less than finding slots one by one.
 const DENSE: usize = 16;

@@ -11,4 +11,5 @@ mod lying_disk;
 mod model;
 mod scripts;
 mod short_lived;
+mod slices;
 mod windows;

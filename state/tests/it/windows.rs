@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{Job, PLENTY};
 
-type Acks = Receiver<Result<KeyedAck, StateError>>;
+pub type Acks = Receiver<Result<KeyedAck, StateError>>;
 
 const WINDOW: EventTime = EventTime(10);
 
@@ -22,7 +22,7 @@ const WINDOW: EventTime = EventTime(10);
 const AWAKE_NS: u64 = 7_999_999;
 
 /// A store that knows the windows `sums` of `A` by `K`.
-fn open<K: Key, A: State>(job: &mut Job, restored: &[KeyedAck]) -> (StateStore, Acks) {
+pub fn open<K: Key, A: State>(job: &mut Job, restored: &[KeyedAck]) -> (StateStore, Acks) {
     let decl = StateSpec::<A>::new().pane_decl::<K>("panes").unwrap();
     let mut names = NameTable::default();
     let declared = Declared {
@@ -50,7 +50,7 @@ fn pace(store: &StateStore) {
 }
 
 /// Freezes and waits for the acknowledgement.
-fn save<K: Key, A: State>(
+pub fn save<K: Key, A: State>(
     store: &StateStore,
     sums: &RefCell<Panes<K, A>>,
     acks: &Acks,
