@@ -17,10 +17,10 @@
 //! let mut script = Harness::new(|bids, taps| {
 //!     let windows = bids.key_by(|_: &u32| 'k').window("bids", Tumbling::of(Duration::from_millis(10)));
 //!     let all = windows.aggregate((Count::new(), Max::new(|bid| *bid), Mean::new(|bid| f64::from(*bid))));
-//!     taps.tap("bids", &all.out.map(|window| window.value));
+//!     taps.tap("all", &all.out.map(|window| window.value));
 //! });
 //! script.record(1, 5).record(2, 7).record(3, 6).end();
-//! assert_eq!(script.output(), ["bids@9 (3, 7, 6.0)"]);
+//! assert_eq!(script.output(), ["all@9 (3, 7, 6.0)"]);
 //! ```
 
 use pelton_dataflow::record::Data;

@@ -47,4 +47,4 @@ pub use split::Split;
 pub use stream::Stream;
 pub use unkeyed_process::{Process, ProcessContext};
 pub use watermarks::{NoTime, Watermarks};
-pub use window::{Tumbling, WindowResult, Windowed, WindowedStream, Windows};
+pub use window::{Cumulative, Sliding, Tumbling, WindowResult, Windowed, WindowedStream, Windows};

@@ -33,7 +33,8 @@ impl Reached {
         Self::of_parts(cx.groups, cx.groups.range(cx.worker, cx.workers), cx.restored)
     }
 
-    fn of_parts(groups: KeyGroups, own: Range<u16>, parts: &[RestoredPart]) -> OpResult<Self> {
+    /// As [`Reached::restore`], for the groups `own`.
+    pub fn of_parts(groups: KeyGroups, own: Range<u16>, parts: &[RestoredPart]) -> OpResult<Self> {
         let mut levels = vec![EventTime::MIN; own.len()];
         for part in parts {
             for (range, at) in ranges_of(part)? {
@@ -70,6 +71,11 @@ impl Reached {
         self.told
     }
 
+    /// The watermark of the group that has come furthest.
+    pub fn furthest(&self) -> EventTime {
+        self.ahead.iter().map(|(_, at)| *at).fold(self.told, EventTime::max)
+    }
+
     /// Whether all groups have come as far as it was told.
     #[inline]
     pub fn is_even(&self) -> bool {
@@ -89,8 +95,14 @@ impl Reached {
 
     /// As a checkpoint keeps it.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_with(None)
+    }
+
+    /// As [`Reached::to_bytes`], if some groups have come further than all were told.
+    pub fn to_bytes_with(&self, further: Option<&(Range<u16>, EventTime)>) -> Vec<u8> {
         let mut bytes = self.told.0.to_le_bytes().to_vec();
-        for (range, at) in &self.ahead {
+        // Of ranges that overlap the furthest counts.
+        for (range, at) in self.ahead.iter().chain(further) {
             bytes.extend_from_slice(&range.start.to_le_bytes());
             bytes.extend_from_slice(&range.end.to_le_bytes());
             bytes.extend_from_slice(&at.0.to_le_bytes());

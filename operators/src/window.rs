@@ -7,8 +7,10 @@
 //! A window that begins at `start` takes records with `start <= time < end`; it fires once, when
 //! the watermark reaches `end`, and records that come for it afterwards go to the late output.
 //!
-//! * `windows`: the ways to cut, behind one type; [`Tumbling`]: one of them;
-//! * `panes`: the operator for windows that do not overlap.
+//! * `windows`: the ways to cut, behind one type. [`Tumbling`], [`Sliding`], [`Cumulative`]: those that lie at the same times for
+//!   all keys; `aligned`: their arithmetic, `days`: that of calendars;
+//! * `panes`: the operator that keeps each window by itself; `slices`, with `queue`: that for windows that overlap and share;
+//! * `progress`: the clock that windows go by; `build`: which operator it is.
 
 use std::ops::AddAssign;
 use std::panic::Location;
@@ -23,10 +25,21 @@ use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
 use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
 
+mod aligned;
+mod build;
+mod cumulative;
+mod days;
 mod panes;
+mod progress;
+mod queue;
+mod queues;
+mod slices;
+mod sliding;
 mod tumbling;
 mod windows;
 
+pub use cumulative::Cumulative;
+pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 use windows::Cut;
 pub use windows::Windows;
@@ -176,8 +189,8 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     /// assert_eq!(script.output(), ["sum@9 12"]);
     /// ```
     pub fn aggregate<A: Aggregate<In = T>>(self, aggregate: A) -> Windowed<K, A::Out, T> {
-        match self.windows.cut {
-            Cut::Tumbling(_) => panes::add(self, aggregate),
-        }
+        let Cut::Aligned(aligned) = &self.windows.cut;
+        let aligned = aligned.clone();
+        build::aligned(self, &aligned, aggregate)
     }
 }

@@ -72,10 +72,10 @@ impl<T, A, F: Fn(&mut A, T)> Fold<T, A, F> {
     /// let mut script = Harness::new(|flags, taps| {
     ///     let windows = flags.key_by(|_: &u64| 'k').window("flags", Tumbling::of(Duration::from_millis(10)));
     ///     let fold = Fold::new(|seen: &mut u64, flag| *seen |= flag).merging(|seen, other| *seen |= other);
-    ///     taps.tap("flags", &windows.aggregate(fold).out.map(|window| window.value));
+    ///     taps.tap("seen", &windows.aggregate(fold).out.map(|window| window.value));
     /// });
     /// script.record(1, 1).record(2, 4).end();
-    /// assert_eq!(script.output(), ["flags@9 5"]);
+    /// assert_eq!(script.output(), ["seen@9 5"]);
     /// ```
     pub fn merging<M: Fn(&mut A, A)>(self, merge: M) -> MergingFold<T, A, F, M> {
         MergingFold { fold: self, merge }

@@ -1,4 +1,5 @@
-//! The operator for windows that do not overlap: a pane of keyed state for each.
+//! The operator that keeps a pane of keyed state for each window: of windows that lie apart, and, of windows that
+//! overlap, for aggregates that do not merge.
 //!
 //! A window is fired whole and in slices: a barrier may fall between them, because an entry leaves the state
 //! as it is emitted.
@@ -7,106 +8,85 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::error::{OpResult, OperatorError, Place};
 use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
-use pelton_dataflow::record::{Batch, Data, Origin, Record};
+use pelton_dataflow::record::{Batch, Origin, Record};
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{Panes, StateSpec, TOGETHER};
+use pelton_state::{Panes, TOGETHER, TimeDomain};
 
-use super::windows::Cut;
-use super::{Tumbling, WindowResult, Windowed, WindowedStream};
+use super::WindowResult;
+use super::aligned::{Layout, Span};
+use super::progress::{self, Progress};
 use crate::aggregate::Aggregate;
 use crate::emit::{Emitter, flow};
-use crate::process::store;
-use crate::reached::Reached;
-use crate::stream::Stream;
 
-/// The name of a window operator's state.
-const PANES: &str = "panes";
+mod overlapping;
 
-/// Adds the operator to the graph.
-pub(crate) fn add<K: Key, T: Data, A: Aggregate<In = T>>(
-    windowed: WindowedStream<K, T>,
-    aggregate: A,
-) -> Windowed<K, A::Out, T> {
-    let WindowedStream { stream, name, windows, location } = windowed;
-    let Cut::Tumbling(windows) = windows.cut;
-    let graph = stream.stream.graph.clone();
-    if let Err(problem) = windows.check() {
-        graph.mistake(&name, problem, location);
-    }
-    let spec = StateSpec::<A::Accumulator>::new();
-    let decl = spec.pane_decl::<K>(PANES);
-    let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
-    let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
-    add.outputs.push(OutputPort::of::<T>("late"));
-    add.detail = windows.to_string();
-    let aggregate = Arc::new(aggregate);
-    let factory = move |cx: &OperatorContext<'_>| {
-        let panes = store(cx)?.panes::<K, A::Accumulator>(cx.name, PANES, &spec)?;
-        Ok::<_, OpError>(Box::new(Running::new(aggregate.clone(), windows, panes, cx)?) as Box<dyn Operator>)
-    };
-    let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
-    Windowed {
-        out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
-        late: Stream::new(graph, PortRef { node, port: 1 }),
-    }
-}
+/// The name of the operator's state.
+pub(super) const PANES: &str = "panes";
 
-struct Running<K: Key, A: Aggregate> {
+/// The operator on one worker.
+pub(super) struct Running<K: Key, A: Aggregate> {
     aggregate: Arc<A>,
-    windows: Tumbling,
+    layout: Layout,
     panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
     groups: KeyGroups,
-    /// Windows that end up to here have fired, or are firing.
-    reached: Reached,
+    /// Windows that are due have fired, or are firing.
+    progress: Progress,
     at_hand: Option<KeyHash>,
     results: Emitter<WindowResult<K, A::Out>>,
     batch_records: usize,
 }
 
 impl<K: Key, A: Aggregate> Running<K, A> {
-    fn new(
+    pub fn new(
         aggregate: Arc<A>,
-        windows: Tumbling,
+        layout: Layout,
+        domain: TimeDomain,
         panes: Rc<RefCell<Panes<K, A::Accumulator>>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
-        let reached = Reached::restore(cx)?;
         let batch_records = cx.settings.batch_records;
-        let results = Emitter::new(0, batch_records);
         Ok(Self {
             aggregate,
-            windows,
+            layout,
             panes,
             groups: cx.groups,
-            reached,
+            progress: progress::restore(cx, domain)?,
             at_hand: None,
-            results,
+            results: Emitter::new(0, batch_records),
             batch_records,
         })
     }
 
     /// Takes records into their windows; gives those back whose window has fired.
     fn take(&mut self, records: Vec<Record<Keyed<K, A::In>>>) -> OpResult<Vec<Record<A::In>>> {
+        let apart = match &self.layout {
+            Layout::Apart(apart) => apart,
+            Layout::Overlapping(overlapping) => return self.take_overlapping(*overlapping, records),
+        };
         let mut late = Vec::new();
         let mut records = records.into_iter();
         let mut panes = self.panes.borrow_mut();
         // Records come in runs of one window, and to find a window takes a division.
-        let (mut start, mut end) = (EventTime::END, EventTime::MIN);
+        let mut window = Span { start: EventTime::END, end: EventTime::MIN };
         while let Some(first) = records.as_slice().first() {
             self.at_hand = Some(first.value.hash);
-            if first.time < start || first.time >= end {
-                end = self.windows.end_of(first.time)?;
-                start = self.windows.start_of(end);
+            if !window.contains(first.time) {
+                let Some(next) = apart.window_of(first.time)? else {
+                    // It lies in a gap.
+                    records.next();
+                    continue;
+                };
+                window = next;
             }
+            let Span { end, .. } = window;
             let ahead = &records.as_slice()[..records.len().min(TOGETHER)];
-            let run = ahead.iter().take_while(|record| record.time >= start && record.time < end).count();
-            let is_late = end <= self.reached.told();
+            let run = ahead.iter().take_while(|record| window.contains(record.time)).count();
+            let is_late = end <= self.progress.told();
             // Until event time has caught up with what was restored, groups differ in what is late.
-            let is_even = self.reached.is_even();
+            let is_even = self.progress.is_even();
             if !is_late && is_even {
                 let keys = ahead[..run].iter().map(|record| (record.value.hash, &record.value.key));
                 panes.seek(end, keys);
@@ -114,7 +94,7 @@ impl<K: Key, A: Aggregate> Running<K, A> {
             for (nth, record) in records.by_ref().take(run).enumerate() {
                 let Record { time, value: Keyed { hash, key, value } } = record;
                 self.at_hand = Some(hash);
-                if is_late || (!is_even && end <= self.reached.of(hash)) {
+                if is_late || (!is_even && end <= self.progress.of(hash)) {
                     late.push(Record::new(time, value));
                     continue;
                 }
@@ -132,8 +112,8 @@ impl<K: Key, A: Aggregate> Running<K, A> {
     /// Emits windows that have ended; whether it had to stop.
     fn fire(&mut self, out: &mut Outputs) -> OpResult<bool> {
         let mut panes = self.panes.borrow_mut();
-        while let Some(end) = panes.next_window().filter(|end| *end <= self.reached.told()) {
-            let start = self.windows.start_of(end);
+        while let Some(end) = panes.next_window().filter(|end| *end <= self.progress.due()) {
+            let start = self.layout.start_of(end);
             for (hash, key, accumulator) in panes.drain(end, self.batch_records)? {
                 self.at_hand = Some(hash);
                 let value = self.aggregate.result(&accumulator);
@@ -151,15 +131,27 @@ impl<K: Key, A: Aggregate> Running<K, A> {
 
 impl<K: Key, A: Aggregate> Operator for Running<K, A> {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let (records, origin) = batch.into_records::<Keyed<K, A::In>>();
+        let (mut records, origin) = batch.into_records::<Keyed<K, A::In>>();
+        self.progress.stamp(&mut records);
         let late = self.take(records).map_err(|error| OperatorError { place: self.place(), error })?;
         out.send(1, late, origin);
         Ok(Flow::Done)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        self.reached.advance(watermark);
+        match self.progress.on_watermark(watermark) {
+            true => self.resume(out),
+            false => Ok(Flow::Done),
+        }
+    }
+
+    fn on_processing_time(&mut self, now_ms: i64, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        self.progress.on_processing_time(now_ms);
         self.resume(out)
+    }
+
+    fn next_wakeup_ms(&self) -> Option<i64> {
+        self.progress.wakeup_ms(|| self.panes.borrow().next_window())
     }
 
     fn resume(&mut self, out: &mut Outputs) -> Result<Flow, OperatorError> {
@@ -171,7 +163,7 @@ impl<K: Key, A: Aggregate> Operator for Running<K, A> {
         self.panes.borrow_mut().freeze(epoch)?;
         // A barrier between slices finds windows half fired: what is late for them stays late,
         // though the stage has not published this watermark yet.
-        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
+        Ok(Frozen { bytes: self.progress.to_bytes(), deferred: None })
     }
 
     fn place(&self) -> Place {

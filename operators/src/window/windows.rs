@@ -2,9 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::Tumbling;
+use super::aligned::Aligned;
+use super::{Cumulative, Sliding, Tumbling};
 
-/// How a stream of `T` is cut into windows: made of [`Tumbling`] by `into`, which
+/// How a stream of `T` is cut into windows: made of [`Tumbling`], [`Sliding`] or [`Cumulative`] by `into`, which
 /// [`KeyedStream::window`](crate::KeyedStream::window) does by itself.
 pub struct Windows<T> {
     pub(crate) cut: Cut,
@@ -13,11 +14,30 @@ pub struct Windows<T> {
 
 /// The ways themselves.
 pub(crate) enum Cut {
-    Tumbling(Tumbling),
+    /// At the same times for all keys.
+    Aligned(Aligned),
+}
+
+impl<T> From<Aligned> for Windows<T> {
+    fn from(windows: Aligned) -> Self {
+        Self { cut: Cut::Aligned(windows), record: PhantomData }
+    }
 }
 
 impl<T> From<Tumbling> for Windows<T> {
     fn from(windows: Tumbling) -> Self {
-        Self { cut: Cut::Tumbling(windows), record: PhantomData }
+        Aligned::Tumbling(windows).into()
+    }
+}
+
+impl<T> From<Sliding> for Windows<T> {
+    fn from(windows: Sliding) -> Self {
+        Aligned::Sliding(windows).into()
+    }
+}
+
+impl<T> From<Cumulative> for Windows<T> {
+    fn from(windows: Cumulative) -> Self {
+        Aligned::Cumulative(windows).into()
     }
 }

@@ -9,6 +9,7 @@ mod event_times;
 mod mistakes;
 mod model;
 mod over;
+mod overlapping;
 mod pattern;
 mod process;
 mod restored;

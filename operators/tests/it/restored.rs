@@ -14,7 +14,7 @@ use pelton_dataflow::settings::Settings;
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
-    Context, Job, KeyedProcess, KeyedStream, NoSide, Stream, Tumbling, Watermarks, WindowResult,
+    Context, Job, KeyedProcess, KeyedStream, NoSide, Sliding, Stream, Tumbling, Watermarks, WindowResult,
 };
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::checkpoint::store::CheckpointStore;
@@ -148,6 +148,64 @@ fn on_time_before_the_crash_is_on_time_after_it() {
         both.sort_unstable();
         both
     });
+}
+
+fn sliding(keyed: &KeyedStream<u64, u64>) {
+    let windows =
+        keyed.window("thirties", Sliding::of(Duration::from_millis(30)).every(Duration::from_millis(10)));
+    let counts = windows.count();
+    counts.out.sink("out", Collect::new().0);
+    counts.late.sink("late", Collect::new().0);
+}
+
+/// What windows by slices leave: which windows have fired, and watermarks.
+fn left(groups: std::ops::Range<u16>, fired: i64, watermark: i64) -> RestoredPart {
+    let bytes = [&8u32.to_le_bytes()[..], &fired.to_le_bytes(), &watermark.to_le_bytes()].concat();
+    RestoredPart { groups, watermark: EventTime(watermark), bytes }
+}
+
+fn fired(out: &mut Outputs) -> Vec<(u64, i64, u64)> {
+    let results = values::<WindowResult<u64, u64>>(out, 0);
+    let mut fired: Vec<_> =
+        results.into_iter().map(|window| (window.key, window.end.0, window.value)).collect();
+    fired.sort_by_key(|(key, end, _)| (*end, *key));
+    fired
+}
+
+#[test]
+fn overlapping_windows_fire_for_those_for_whom_they_had_not_fired() {
+    let [a, b] = keys();
+    let mut windows = Lone::from_parts(&[left(0..64, 20, 20), left(64..128, 10, 10)], sliding);
+    let mut out = windows.records(-5);
+    assert_eq!(
+        values::<u64>(&mut out, 1),
+        [a],
+        "all its windows have fired for the half that was at 20 alone"
+    );
+    windows.records(5);
+    assert_eq!(fired(&mut windows.watermark(20)), [(b, 20, 2)], "for the other half it had fired");
+    let mut both = [(a, 30, 1), (b, 30, 1)];
+    both.sort_unstable();
+    assert_eq!(fired(&mut windows.watermark(30)), both);
+}
+
+/// It was saved while windows fired: what was late for them stays late, though they fire after it.
+#[test]
+fn windows_that_were_due_fire_before_the_first_record() {
+    let mut windows = Lone::from_parts(&[left(0..128, 0, 20)], sliding);
+    let mut out = windows.records(5);
+    assert_eq!(values::<u64>(&mut out, 1), [0; 0], "a window has not fired");
+    assert_eq!(fired(&mut windows.watermark(29)), []);
+    assert_eq!(fired(&mut windows.watermark(30)).len(), 2);
+}
+
+/// These bytes lie in checkpoints: they must not change.
+#[test]
+fn what_windows_by_slices_leave_is_fixed() {
+    let mut windows = Lone::from_parts(&[left(0..128, 10, 12)], sliding);
+    windows.watermark(29);
+    let bytes = windows.operator.freeze(Epoch(1)).unwrap().bytes;
+    assert_eq!(bytes, left(0..128, 20, 29).bytes);
 }
 
 /// It restarts once more before event time has come to where the left half was.
