@@ -17,6 +17,8 @@ const TYPES: &[&str] = &[
     "WindowedStream",
     "Processed",
     "Tumbling",
+    "Sliding",
+    "Cumulative",
     "Declare",
     "Context",
     "ProcessContext",

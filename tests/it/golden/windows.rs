@@ -1,4 +1,4 @@
-//! Tumbling windows.
+//! Windows that lie at the same times for all keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,6 +72,7 @@ pub const AGGREGATES: Case = Case {
         "WindowedStream::count",
         "WindowedStream::sum",
         "WindowedStream::fold",
+        "WindowedStream::reduce",
         "WindowedStream::aggregate",
         "Tumbling::of",
         "Tumbling::offset",
@@ -84,6 +85,8 @@ pub const AGGREGATES: Case = Case {
             ids.insert(event.id);
         });
         keep(place, "ids", &ids, |ids| format!("{ids:?}"));
+        let last = keyed.window("reduce", windows()).reduce(|a, b| if a.id > b.id { a } else { b });
+        keep(place, "last ids", &last, |event| event.id.to_string());
         keep(
             place,
             "aggregates",
@@ -95,7 +98,108 @@ pub const AGGREGATES: Case = Case {
         check(place, "counts", |events| events.len().to_string());
         check(place, "sums", |events| events.iter().map(|event| event.amount).sum::<u64>().to_string());
         check(place, "ids", ids);
+        check(place, "last ids", |events| events.iter().map(|event| event.id).max().unwrap().to_string());
         check(place, "aggregates", |events| events.len().to_string());
+    },
+};
+
+/// The sums of a key in all windows of a kind: those of a length that begin at a distance.
+fn sums_of(seed: u64, period_ms: i64, lengths_ms: &[i64]) -> BTreeMap<(u64, i64, i64), u64> {
+    let mut sums = BTreeMap::new();
+    for event in Event::all(seed) {
+        let last = start_of(event.at, period_ms, OFFSET_MS);
+        for length in lengths_ms {
+            let starts = (0..).map(|back| last - back * period_ms);
+            for start in starts.take_while(|start| start + length > event.at.0) {
+                *sums.entry((event.key, start + length, start)).or_default() += event.amount;
+            }
+        }
+    }
+    sums
+}
+
+/// A time zone in which no clock is changed while the events happen.
+const ZONE: &str = "Asia/Kolkata";
+const HALF_PAST_FIVE_MS: i64 = (5 * 60 + 30) * 60_000;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Windows that overlap, by slices and one by one, and those with gaps; calendar days.
+pub const OVERLAPPING: Case = Case {
+    covers: &[
+        "Sliding::of",
+        "Sliding::every",
+        "Sliding::offset",
+        "Cumulative::of",
+        "Cumulative::step",
+        "Cumulative::offset",
+        "Tumbling::days",
+        "Tumbling::in_zone",
+    ],
+    wire: |job, place| {
+        let keyed = place.events(job).key_by(|event| event.key);
+        let ms = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+        let sliding = Sliding::of(ms(SIZE_MS)).every(ms(20)).offset(OFFSET_MS);
+        let sum = |event: &Event| event.amount;
+        keep(place, "sliding", &keyed.window("sliding", sliding).sum(sum), u64::to_string);
+        let each = keyed.window("each", sliding).fold(|sum: &mut u64, event| *sum += event.amount);
+        keep(place, "each", &each, u64::to_string);
+        let gaps = Sliding::of(ms(20)).every(ms(SIZE_MS)).offset(OFFSET_MS);
+        keep(place, "gaps", &keyed.window("gaps", gaps).sum(sum), u64::to_string);
+        let steps = Cumulative::of(ms(60)).step(ms(20)).offset(OFFSET_MS);
+        keep(place, "steps", &keyed.window("steps", steps).sum(sum), u64::to_string);
+        keep(place, "days", &keyed.window("days", Tumbling::days().in_zone(ZONE)).sum(sum), u64::to_string);
+    },
+    check: |place| {
+        let check = |name: &str, period_ms: i64, lengths_ms: &[i64]| {
+            let sums = sums_of(place.seed, period_ms, lengths_ms);
+            let line =
+                |((key, end, start), sum): ((u64, i64, i64), u64)| line(key, start, end, &sum.to_string());
+            place.in_order(name, sums.into_iter().map(line));
+            place.in_order(&format!("{name} late"), []);
+        };
+        check("sliding", 20, &[SIZE_MS]);
+        check("each", 20, &[SIZE_MS]);
+        check("gaps", SIZE_MS, &[20]);
+        check("steps", 60, &[20, 40, 60]);
+        let mut sums: BTreeMap<u64, u64> = BTreeMap::new();
+        Event::all(place.seed).for_each(|event| *sums.entry(event.key).or_default() += event.amount);
+        let (start, end) = (-HALF_PAST_FIVE_MS, DAY_MS - HALF_PAST_FIVE_MS);
+        place.in_order("days", sums.into_iter().map(|(key, sum)| line(key, start, end, &sum.to_string())));
+    },
+};
+
+/// Windows by the clock of the machine: which one an event is in is not told, but that it is in as many as it should be.
+pub const BY_PROCESSING_TIME: Case = Case {
+    covers: &[
+        "Tumbling::by_processing_time",
+        "Sliding::by_processing_time",
+        "Cumulative::by_processing_time",
+    ],
+    wire: |job, place| {
+        let keyed = place.events(job).key_by(|event| event.key);
+        let ms = Duration::from_millis;
+        let tumbling = Tumbling::of(ms(3)).by_processing_time();
+        keep(
+            place,
+            "tumbling",
+            &keyed.window("tumbling", tumbling).sum(|event| event.amount),
+            u64::to_string,
+        );
+        let sliding = Sliding::of(ms(6)).every(ms(2)).by_processing_time();
+        keep(place, "sliding", &keyed.window("sliding", sliding).sum(|event| event.amount), u64::to_string);
+        let steps = Cumulative::of(ms(6)).step(ms(6)).by_processing_time();
+        keep(place, "steps", &keyed.window("steps", steps).sum(|event| event.amount), u64::to_string);
+    },
+    check: |place| {
+        let total: u64 = Event::all(place.seed).map(|event| event.amount).sum();
+        for (name, windows) in [("tumbling", 1), ("sliding", 3), ("steps", 1)] {
+            let sums = place.kept(name);
+            let once: BTreeSet<_> = sums.iter().map(|(key, line)| (key, line.split(')').next())).collect();
+            assert_eq!(once.len(), sums.len(), "a window of `{name}` fired twice: {sums:?}");
+            let sum = |(_, line): &Line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+            assert_eq!(sums.iter().map(sum).sum::<u64>(), windows * total, "{name}");
+            place.in_order(&format!("{name} late"), []);
+        }
     },
 };
 
