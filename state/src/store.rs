@@ -249,6 +249,16 @@ impl StateStore {
         self.inner.reads.get()
     }
 
+    /// How many rows lie in the backend, of all operators: what has been written so far. It reads all of them.
+    ///
+    /// # Errors
+    /// The backend cannot be read.
+    pub fn backend_rows(&self) -> Result<usize, StateError> {
+        // A row begins with its key group, of which there are at most half as many as 16 bits can tell.
+        let mut rows = self.inner.base.scan(Vec::new()..vec![u8::MAX])?;
+        rows.try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
     /// Ends the threads, after they have written what was handed to them, and waits for them.
     /// States that were registered must not freeze any more.
     ///

@@ -252,6 +252,13 @@ impl<T: Data + Sync> Harness<T> {
         self.start();
     }
 
+    /// Takes a checkpoint; how many rows of state it holds, those of timers included.
+    pub fn rows(&mut self) -> usize {
+        self.barrier();
+        let store = self.running.as_ref().and_then(|running| running.store.as_ref());
+        store.map_or(0, |store| store.backend_rows().unwrap_or_else(|error| panic!("{error}")))
+    }
+
     /// What has arrived at the taps since the last call, as lines `name@time value`.
     pub fn output(&mut self) -> Vec<String> {
         self.settle();
