@@ -47,4 +47,9 @@ pub use split::Split;
 pub use stream::Stream;
 pub use unkeyed_process::{Process, ProcessContext};
 pub use watermarks::{NoTime, Watermarks};
-pub use window::{Cumulative, Sliding, Tumbling, WindowResult, Windowed, WindowedStream, Windows};
+pub use window::trigger;
+pub use window::{
+    CountWindows, Cumulative, Evicted, Evictor, FiredWindow, Firing, FiringWindows, GlobalWindow, Keep,
+    Session, Sliding, Timing, Tumbling, Window, WindowAssigner, WindowOut, WindowOutputs, WindowResult,
+    WindowUpdate, Windowed, WindowedStream, Windows,
+};

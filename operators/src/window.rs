@@ -10,7 +10,8 @@
 //! * `windows`: the ways to cut, behind one type. [`Tumbling`], [`Sliding`], [`Cumulative`]: those that lie at the same times for
 //!   all keys; `aligned`: their arithmetic, `days`: that of calendars;
 //! * `panes`: the operator that keeps each window by itself; `slices`, with `queue`: that for windows that overlap and share;
-//! * `progress`: the clock that windows go by; `build`: which operator it is.
+//! * `progress`: the clock that windows go by; `build`: which operator it is;
+//! * [`general`]: the operator for all other windows, and for those with a lateness, a trigger or an evictor.
 
 use std::ops::AddAssign;
 use std::panic::Location;
@@ -29,6 +30,7 @@ mod aligned;
 mod build;
 mod cumulative;
 mod days;
+pub mod general;
 mod panes;
 mod progress;
 mod queue;
@@ -39,6 +41,11 @@ mod tumbling;
 mod windows;
 
 pub use cumulative::Cumulative;
+pub use general::trigger::{self, Decision, Trigger, TriggerContext};
+pub use general::{
+    CountWindows, Evicted, Evictor, FiredWindow, Firing, FiringWindows, GlobalWindow, Keep, Session, Timing,
+    Window, WindowAssigner, WindowOut, WindowOutputs, WindowUpdate,
+};
 pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 use windows::Cut;
@@ -189,8 +196,12 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     /// assert_eq!(script.output(), ["sum@9 12"]);
     /// ```
     pub fn aggregate<A: Aggregate<In = T>>(self, aggregate: A) -> Windowed<K, A::Out, T> {
-        let Cut::Aligned(aligned) = &self.windows.cut;
-        let aligned = aligned.clone();
-        build::aligned(self, &aligned, aggregate)
+        match &self.windows.cut {
+            Cut::Aligned(aligned) => {
+                let aligned = aligned.clone();
+                build::aligned(self, &aligned, aggregate)
+            }
+            Cut::General(_) => general::plain(self, aggregate),
+        }
     }
 }

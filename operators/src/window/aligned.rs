@@ -107,7 +107,6 @@ impl fmt::Display for Aligned {
 
 impl Layout {
     /// Calls `take` with each window that `time` is in, the earliest first.
-    #[cfg(test)]
     pub fn windows_of(&self, time: EventTime, mut take: impl FnMut(Span)) -> OpResult {
         match self {
             Self::Apart(apart) => apart.window_of(time)?.into_iter().for_each(take),
