@@ -50,6 +50,7 @@ pub mod prelude {
         KeyedProcess, KeyedStream, NoSide, Pattern, Process, ProcessContext, Sliding, Stream, Tumbling,
         Watermarks, WindowResult,
     };
+    pub use pelton_operators::{CountWindows, Firing, GlobalWindow, Session, Timing, WindowUpdate};
     pub use pelton_state::{ListTable, MapTable, State, StateMut};
     pub use serde::{Deserialize, Serialize};
 }
