@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::format::frame::FRAME_HEADER;
+use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind};
 use crate::format::{ALIGN, record};
 use crate::hash::{HashKey, Router};
 use crate::types::{SequenceNumber, ShardId};
@@ -39,6 +39,25 @@ pub(crate) struct EncodedFrame {
     pub bytes: Vec<u8>,
     pub payload_len: u32,
     pub payload_crc: u32,
+}
+
+impl EncodedFrame {
+    /// Its header, without what its place gives it.
+    pub fn header(&self, arrival_ms: u64) -> FrameHeader {
+        FrameHeader {
+            kind: FrameKind::Records,
+            in_transaction: false,
+            shard: self.shard,
+            records: self.records,
+            base: SequenceNumber::ZERO,
+            arrival_ms,
+            offset: 0,
+            synced_to: 0,
+            payload_len: self.payload_len,
+            payload_crc: self.payload_crc,
+            term: 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +106,7 @@ impl AppendBatch {
     #[inline]
     pub fn push(&mut self, partition_key: &[u8], data: &[u8]) -> Result<()> {
         let slot = self.router.slot_of(partition_key);
-        self.push_to(slot, partition_key, data, None)
+        self.push_to(slot, partition_key, data, None, None)
     }
 
     /// Adds a record with the time of its event, in ms since the Unix epoch.
@@ -97,7 +116,7 @@ impl AppendBatch {
     #[inline]
     pub fn push_at(&mut self, partition_key: &[u8], data: &[u8], event_time_ms: i64) -> Result<()> {
         let slot = self.router.slot_of(partition_key);
-        self.push_to(slot, partition_key, data, Some(event_time_ms))
+        self.push_to(slot, partition_key, data, Some(event_time_ms), None)
     }
 
     /// Adds a record to the shard of an explicit hash key, whatever its partition key hashes to.
@@ -112,18 +131,25 @@ impl AppendBatch {
         event_time_ms: Option<i64>,
     ) -> Result<()> {
         let slot = self.router.slot(hash_key);
-        self.push_to(slot, partition_key, data, event_time_ms)
+        self.push_to(slot, partition_key, data, event_time_ms, Some(hash_key))
     }
 
     #[inline]
-    fn push_to(&mut self, slot: usize, key: &[u8], data: &[u8], event_time_ms: Option<i64>) -> Result<()> {
+    fn push_to(
+        &mut self,
+        slot: usize,
+        key: &[u8],
+        data: &[u8],
+        event_time_ms: Option<i64>,
+        hash_key: Option<HashKey>,
+    ) -> Result<()> {
         record::check(key, data)?;
         let frame = match self.by_slot[slot] {
             NO_FRAME => self.start_frame(slot),
             index => &mut self.open[index as usize],
         };
         let before = frame.bytes.len();
-        record::encode(&mut frame.bytes, key, data, event_time_ms);
+        record::encode(&mut frame.bytes, key, data, event_time_ms, hash_key);
         frame.records += 1;
         let after = frame.bytes.len();
         self.bytes += after - before;
@@ -183,11 +209,11 @@ impl AppendBatch {
                 full.push(encoded(router.shard(frame.slot), frame.records, frame.bytes));
             }
         }
-        (full, RecordOrder { router, order })
+        (full, RecordOrder { router, slots: order })
     }
 }
 
-fn encoded(shard: ShardId, records: u32, mut bytes: Vec<u8>) -> EncodedFrame {
+pub(crate) fn encoded(shard: ShardId, records: u32, mut bytes: Vec<u8>) -> EncodedFrame {
     let payload = &bytes[FRAME_HEADER..];
     let payload_crc = crc32c::crc32c(payload);
     // A payload is at most a frame's limit and one record.
@@ -199,8 +225,9 @@ fn encoded(shard: ShardId, records: u32, mut bytes: Vec<u8>) -> EncodedFrame {
 /// Which shard each record of a batch went to.
 #[derive(Debug)]
 pub(crate) struct RecordOrder {
-    router: Arc<Router>,
-    order: Vec<u32>,
+    pub router: Arc<Router>,
+    /// For each record its shard's slot in the router.
+    pub slots: Vec<u32>,
 }
 
 /// Where the records of one shard went: numbers from `first` on, without gaps.
@@ -239,7 +266,7 @@ impl Appended {
     pub fn records(&self) -> impl Iterator<Item = (ShardId, SequenceNumber)> + '_ {
         let mut next: std::collections::HashMap<ShardId, u64> =
             self.placements.iter().map(|placement| (placement.shard, placement.first.0)).collect();
-        self.order.order.iter().map(move |&slot| {
+        self.order.slots.iter().map(move |&slot| {
             let shard = self.order.router.shard(slot as usize);
             let next = next.entry(shard).or_default();
             *next += 1;

@@ -94,6 +94,16 @@ pub enum Error {
         /// How many shards there are.
         shards: usize,
     },
+    /// A split or merge of a shard that an earlier one has closed.
+    #[error("{shard} of the stream `{stream}` is closed; its records go to {}", join_shards(.children))]
+    ShardClosed {
+        /// The stream.
+        stream: String,
+        /// The shard.
+        shard: ShardId,
+        /// Its children.
+        children: Vec<ShardId>,
+    },
     /// A stream has one writing process, and another one is it.
     #[error(
         "the stream `{stream}` is being written by another process (lock {}); stop that process, or write to another stream",
@@ -253,6 +263,10 @@ fn known_streams(known: &[String]) -> String {
     } else {
         format!("it holds: {}", known.join(", "))
     }
+}
+
+fn join_shards(shards: &[ShardId]) -> String {
+    shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn known_shards(shards: usize) -> String {

@@ -70,7 +70,7 @@ fn records(bytes: &[u8]) {
     let mut rest = bytes;
     while let Some(raw) = record::decode(rest) {
         let mut again = Vec::new();
-        record::encode(&mut again, raw.key, raw.data, raw.event_time_ms);
+        record::encode(&mut again, raw.key, raw.data, raw.event_time_ms, raw.hash_key);
         assert_eq!(again, rest[..raw.len]);
         rest = &rest[raw.len..];
     }

@@ -2,6 +2,7 @@
 //! "Amazon Kinesis Data Streams Terminology"): MD5 of the key's UTF-8 bytes, read as a big-endian
 //! 128-bit integer, falls into one shard's hash-key range. Which shards exist is the metadata's matter.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -49,6 +50,7 @@ pub(crate) struct Router {
     /// First hash key of each open shard, ascending.
     starts: Vec<u128>,
     shards: Vec<ShardId>,
+    by_shard: HashMap<ShardId, usize>,
 }
 
 impl Router {
@@ -56,8 +58,9 @@ impl Router {
     pub fn new(open: impl IntoIterator<Item = (u128, ShardId)>) -> Self {
         let mut open: Vec<_> = open.into_iter().collect();
         open.sort_unstable();
-        let (starts, shards) = open.into_iter().unzip();
-        Self { starts, shards }
+        let (starts, shards): (_, Vec<ShardId>) = open.into_iter().unzip();
+        let by_shard = shards.iter().copied().zip(0..).collect();
+        Self { starts, shards, by_shard }
     }
 
     /// How many shards take records.
@@ -68,6 +71,11 @@ impl Router {
     /// The shard of a slot.
     pub fn shard(&self, slot: usize) -> ShardId {
         self.shards[slot]
+    }
+
+    /// The slot of a shard, if it is open.
+    pub fn slot_of_shard(&self, shard: ShardId) -> Option<usize> {
+        self.by_shard.get(&shard).copied()
     }
 
     /// The slot of a hash key.

@@ -171,7 +171,7 @@ impl ShardLog {
             arrival_floor_ms: 0,
             previous_bytes: 0,
             term: 0,
-            shards: vec![ShardMark { next: 1, ..ShardMark::default() }; meta.shards.len()],
+            shards: vec![ShardMark::NEW; meta.shards.len()],
         };
         let first = ActiveSegment::create(storage, dir, &head)?;
         let end = End {

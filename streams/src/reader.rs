@@ -41,6 +41,7 @@ pub struct Reader {
     /// The newest publication when the reader last came to its end.
     seen: u64,
     last_arrival_ms: u64,
+    is_ended: bool,
 }
 
 impl Reader {
@@ -60,6 +61,7 @@ impl Reader {
             plan: Vec::new(),
             seen: 0,
             last_arrival_ms: 0,
+            is_ended: false,
         };
         reader.seek(start)?;
         Ok(reader)
@@ -92,6 +94,7 @@ impl Reader {
         self.segment = None;
         self.ready.clear();
         self.seen = 0;
+        self.is_ended = false;
         self.from_oldest = start == StartPosition::Oldest;
         self.next = match start {
             StartPosition::At(sequence) => sequence.0,
@@ -113,7 +116,15 @@ impl Reader {
     /// skipped.
     pub fn poll(&mut self, max_records: usize, max_bytes: usize) -> Result<RecordBatch> {
         if self.ready.is_empty() && max_records > 0 {
+            // Looked at before the end is: a shard gets nothing more once it is known to be closed.
+            let mut is_closed = self.shared.is_closed(self.shard);
             self.fill()?;
+            if self.ready.is_empty() && !is_closed && self.shared.is_closed(self.shard) {
+                // Heard of by looking for the end: nobody may say so again.
+                is_closed = true;
+                self.fill()?;
+            }
+            self.is_ended = is_closed && self.ready.is_empty();
         }
         let mut batch = RecordBatch { block: self.block.clone(), ..RecordBatch::default() };
         while let Some(run) = self.ready.front_mut() {
@@ -144,6 +155,13 @@ impl Reader {
         }
         batch.next = SequenceNumber(self.next);
         Ok(batch)
+    }
+
+    /// Whether the shard is closed and everything in it was given: its children go on from here. Known
+    /// after a `poll` that gave nothing.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// Waits until the stream has more than at the last empty `poll`, or `timeout` has passed. `true`

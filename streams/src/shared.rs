@@ -158,6 +158,12 @@ impl StreamShared {
         relock(&self.state).router.clone()
     }
 
+    /// Whether a split or merge has closed `shard`, as far as this process knows.
+    pub fn is_closed(&self, shard: ShardId) -> bool {
+        let state = relock(&self.state);
+        state.meta.shards.get(shard.0 as usize).is_some_and(|shard| shard.closed_ms.is_some())
+    }
+
     /// How far the stream is durable, as its writer has published it.
     pub fn refresh(&self) -> Result<End> {
         if !self.local_writer.load(Ordering::Acquire) {

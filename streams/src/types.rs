@@ -8,8 +8,11 @@ use crate::error::{Error, Result};
 
 /// Limits that hold everywhere, with their reasons.
 pub mod limits {
-    /// Most shards in a stream: what one Kinesis stream holds in the largest regions.
+    /// Most open shards in a stream: what one Kinesis stream holds in the largest regions.
     pub const MAX_SHARDS: u32 = 10_000;
+    /// Most shards that a stream has ever had: each takes 72 bytes of META and 32 of the head of each
+    /// segment, which are written as a whole.
+    pub const MAX_SHARDS_EVER: u32 = 100_000;
     /// Longest partition key in bytes: Kinesis takes 256 characters of up to 4 bytes of UTF-8.
     pub const MAX_PARTITION_KEY_BYTES: usize = 1024;
     /// Largest record data in bytes: the largest that Kinesis can be set to (10 MiB).

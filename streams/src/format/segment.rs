@@ -40,6 +40,11 @@ pub(crate) struct ShardMark {
     pub bytes: u64,
 }
 
+impl ShardMark {
+    /// Where a shard stands that has had no record.
+    pub const NEW: Self = Self { last: 0, next: 1, records: 0, bytes: 0 };
+}
+
 impl SegmentHead {
     /// The head's bytes, padded so that the first frame is aligned.
     pub fn encode(&self) -> Vec<u8> {
@@ -91,7 +96,7 @@ impl SegmentHead {
 
     /// The mark of a shard; one that is younger than the segment stands at its beginning.
     pub fn mark(&self, shard: usize) -> ShardMark {
-        self.shards.get(shard).copied().unwrap_or(ShardMark { next: 1, ..ShardMark::default() })
+        self.shards.get(shard).copied().unwrap_or(ShardMark::NEW)
     }
 
     /// The salt of the checksums of this segment's frames.

@@ -2,6 +2,8 @@
 //! the group that is being written. The run counts only with its marker, so it is whole or absent.
 
 use super::engine::Engine;
+use super::reroute::deal;
+use crate::batch::EncodedFrame;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::format::codec::SEAL_HEAD;
@@ -96,18 +98,37 @@ impl Engine {
         Ok(Staged { bytes, frames })
     }
 
+    /// Takes the frames of shards that were closed since they were staged out of `staged`, and deals their
+    /// records out to the shards that are open.
+    fn dealt_anew(&self, staged: &mut Staged) -> Vec<EncodedFrame> {
+        let (open, closed) = staged.frames.drain(..).partition(|(_, header)| self.is_open(header.shard));
+        staged.frames = open;
+        let payload = |(at, header): &(usize, FrameHeader)| {
+            let start = at + FRAME_HEADER;
+            &staged.bytes[start..start + header.payload_len as usize]
+        };
+        deal(closed.iter().map(payload), self.router())
+    }
+
     fn write_run(&mut self, committable: &Committable, mut staged: Staged) -> Result<()> {
         self.prepare_to_write()?;
         let arrival_ms = self.next_arrival();
         let salt = self.salt();
         let mut run_start = None;
-        let run_frames = staged.frames.len() as u64;
+        let dealt = self.dealt_anew(&mut staged);
+        let run_frames = (staged.frames.len() + dealt.len()) as u64;
         for (at, header) in std::mem::take(&mut staged.frames) {
             let header = self.number(FrameHeader { arrival_ms, in_transaction: true, ..header });
             run_start.get_or_insert(header.offset);
             let frame = &mut staged.bytes[at..at + header.len() as usize];
             frame[..FRAME_HEADER].copy_from_slice(&header.encode(salt));
             self.write(frame)?;
+        }
+        for mut frame in dealt {
+            let header = self.number(FrameHeader { in_transaction: true, ..frame.header(arrival_ms) });
+            run_start.get_or_insert(header.offset);
+            frame.bytes[..FRAME_HEADER].copy_from_slice(&header.encode(salt));
+            self.write(&frame.bytes)?;
         }
         let staged = || staged_path(&self.shared.dir, committable.transaction);
         failpoint::at("txn::commit").map_err(|error| Error::io("commit", &staged())(error))?;

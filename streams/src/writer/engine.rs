@@ -12,6 +12,7 @@ use super::active::ActiveSegment;
 use super::end_file::EndFile;
 use super::queue::{Op, Queue, Taken};
 use super::recovery::{self, RecoveryReport};
+use super::reroute::reroute;
 use crate::batch::{Appended, BufferPool, EncodedFrame, Placement, RecordOrder};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use crate::format::end::End;
 use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind};
 use crate::format::meta::StreamMeta;
 use crate::format::segment::{SegmentHead, ShardMark};
+use crate::hash::Router;
 use crate::options::Options;
 use crate::shared::StreamShared;
 use crate::storage::StorageLock;
@@ -37,6 +39,8 @@ pub(crate) struct Engine {
     end: EndFile,
     /// Where each shard stands, what is not yet synced included.
     marks: Vec<ShardMark>,
+    /// The shards that are open.
+    router: Arc<Router>,
     last_arrival_ms: u64,
     group: Group,
     /// Set by the first failure that leaves the disk in a state that is not known.
@@ -74,6 +78,7 @@ impl Engine {
         report.discarded_transactions = transactions.discarded;
         report.open_transactions = transactions.open_count();
         Ok(Self {
+            router: shared.router(),
             shared,
             clock,
             transactions,
@@ -154,7 +159,12 @@ impl Engine {
     }
 
     fn begin_append(&mut self, frames: Vec<EncodedFrame>, order: RecordOrder, answer: Answer<Appended>) {
-        match self.write_frames(frames) {
+        let ready = self.prepare_to_write();
+        let (frames, order) = match frames.iter().all(|frame| self.is_open(frame.shard)) {
+            true => (frames, order),
+            false => reroute(frames, order, &self.router),
+        };
+        match ready.and_then(|()| self.write_frames(frames)) {
             Ok((placements, arrival_ms)) => {
                 self.group.appends.push((Appended { placements, order, arrival_ms }, answer));
             }
@@ -166,25 +176,11 @@ impl Engine {
     }
 
     fn write_frames(&mut self, frames: Vec<EncodedFrame>) -> Result<(Vec<Placement>, u64)> {
-        self.prepare_to_write()?;
         let arrival_ms = self.next_arrival();
         let mut placements: Vec<Placement> = Vec::new();
         let mut by_shard: HashMap<ShardId, usize> = HashMap::new();
         for mut frame in frames {
-            let header = FrameHeader {
-                kind: FrameKind::Records,
-                in_transaction: false,
-                shard: frame.shard,
-                records: frame.records,
-                base: SequenceNumber::ZERO,
-                arrival_ms,
-                offset: 0,
-                synced_to: 0,
-                payload_len: frame.payload_len,
-                payload_crc: frame.payload_crc,
-                term: 0,
-            };
-            let header = self.number(header);
+            let header = self.number(frame.header(arrival_ms));
             frame.bytes[..FRAME_HEADER].copy_from_slice(&header.encode(self.active.salt));
             self.active.write(&frame.bytes)?;
             let records = u64::from(frame.records);
@@ -246,6 +242,25 @@ impl Engine {
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.active.write(bytes)
+    }
+
+    /// Whether records may be appended to `shard`.
+    pub fn is_open(&self, shard: ShardId) -> bool {
+        self.router.slot_of_shard(shard).is_some()
+    }
+
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    pub fn last_arrival_ms(&self) -> u64 {
+        self.last_arrival_ms
+    }
+
+    /// Takes in a change of the shards that was published, by which there are `new` more.
+    pub fn take_shards(&mut self, new: usize) {
+        self.marks.resize(self.marks.len() + new, ShardMark::NEW);
+        self.router = self.shared.router();
     }
 
     pub fn has_shard(&self, shard: ShardId) -> bool {

@@ -7,6 +7,8 @@ pub(crate) mod end_file;
 pub(crate) mod engine;
 pub(crate) mod queue;
 pub(crate) mod recovery;
+pub(crate) mod reroute;
+pub(crate) mod reshard;
 pub(crate) mod retention;
 
 use std::collections::HashMap;
@@ -19,12 +21,15 @@ pub use recovery::{RecoveryReport, TornTail};
 use crate::batch::{AppendBatch, Appended, BufferPool};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::hash::HashKey;
 use crate::options::{Options, Retention};
 use crate::shared::StreamShared;
 use crate::ticket::{Ticket, ticket};
 use crate::txn::{Committable, TransactionalWriter};
+use crate::types::ShardId;
 use engine::Engine;
 use queue::{Op, Queue};
+use reshard::Change;
 
 /// The writers of this process by stream: a stream has one, which all handles share.
 #[derive(Debug, Default)]
@@ -245,6 +250,28 @@ impl StreamWriter {
     /// If the segment cannot be created.
     pub fn roll(&self) -> Result<()> {
         self.core.call(Engine::roll)
+    }
+
+    /// Splits `shard` in two, the second of which begins at the hash key `at`; gives their ids. The shard is
+    /// closed: what is in it can be read to its end, what comes goes to the two. Durable on return.
+    ///
+    /// Batches and transactions that were begun before go to the new shards too.
+    ///
+    /// # Errors
+    /// [`Error::UnknownShard`]; [`Error::ShardClosed`]; [`Error::InvalidArgument`] for a hash key outside
+    /// the shard's, or too many shards; [`Error::WriterFailed`] if the metadata could not be written.
+    pub fn split_shard(&self, shard: ShardId, at: HashKey) -> Result<Vec<ShardId>> {
+        self.core.call(move |engine| engine.reshard(Change::Split(shard, at)))
+    }
+
+    /// Merges two shards whose hash keys are neighbours into one; gives its id. Both are closed, as by
+    /// [`split_shard`](Self::split_shard).
+    ///
+    /// # Errors
+    /// As `split_shard`; [`Error::InvalidArgument`] if they are not neighbours.
+    pub fn merge_shards(&self, shard: ShardId, adjacent: ShardId) -> Result<ShardId> {
+        let children = self.core.call(move |engine| engine.reshard(Change::Merge(shard, adjacent)))?;
+        Ok(children[0])
     }
 
     /// What opening the stream found and mended.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_streams::storage::CrashPlan;
 use pelton_streams::{
-    Committable, Error, Retention, ShardId, ShardLog, StartPosition, StreamWriter, Ticket,
+    Committable, Error, HashKey, Retention, ShardId, ShardLog, StartPosition, StreamWriter, Ticket,
     TransactionalWriter,
 };
 use proptest::prelude::*;
@@ -46,6 +46,11 @@ enum Step {
     Retain {
         bytes: u64,
     },
+    /// Splits or merges an open shard.
+    Reshard {
+        which: prop::sample::Index,
+        splits: bool,
+    },
     Read,
     Roll,
     Reopen,
@@ -60,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..10_u8).prop_map(|records| Step::AbortOpen { records }),
         1 => Just(Step::Fence),
         1 => (0..4000_u64).prop_map(|bytes| Step::Retain { bytes }),
+        1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, splits)| Step::Reshard { which, splits }),
         2 => Just(Step::Read),
         1 => Just(Step::Roll),
         1 => Just(Step::Reopen),
@@ -100,6 +106,8 @@ struct Model {
     retains: bool,
     /// What may have been in a segment that retention has taken.
     removable: BTreeSet<u64>,
+    /// Shards that were closed, as was acknowledged or seen: they stay so.
+    closed: BTreeSet<ShardId>,
 }
 
 type Pending = (Ticket<pelton_streams::Appended>, Vec<u64>);
@@ -138,7 +146,13 @@ impl Model {
     /// Reads everything, notes it, and checks it against what may and must be there.
     fn check(&mut self, log: &ShardLog) -> pelton_streams::Result<()> {
         let mut places = BTreeMap::new();
-        for shard in (0..SHARDS).map(ShardId) {
+        let shards = log.describe_stream("s")?.shards;
+        let closed = shards.iter().filter(|shard| shard.closed_ms.is_some()).map(|shard| shard.shard);
+        let closed: BTreeSet<_> = closed.collect();
+        assert!(self.closed.is_subset(&closed), "{:?} were closed, now {closed:?} are", self.closed);
+        self.closed = closed;
+        let mut plain: BTreeMap<ShardId, (u64, u64)> = BTreeMap::new();
+        for shard in shards.iter().map(|shard| shard.shard) {
             let mut reader = log.reader("s", shard, StartPosition::Oldest)?;
             let mut last = 0;
             let mut last_plain = None;
@@ -154,9 +168,18 @@ impl Model {
                     assert!(places.insert(id, (shard, last)).is_none(), "record {id} is there twice");
                     if self.sent.contains(&id) {
                         assert!(last_plain.replace(id) < Some(id), "records keep their order");
+                        plain.entry(shard).or_insert((id, id)).1 = id;
                     }
                     assert!(!self.never.contains(&id), "record {id} was never committed");
                 }
+            }
+        }
+        for child in &shards {
+            for parent in child.parent.iter().chain(&child.adjacent_parent) {
+                let (Some((_, last)), Some((first, _))) = (plain.get(parent), plain.get(&child.shard)) else {
+                    continue;
+                };
+                assert!(last < first, "{parent} has record {last}, its child {first}");
             }
         }
         for (&id, &(shard, sequence)) in &places {
@@ -305,6 +328,31 @@ impl Model {
         session.sink.abort()
     }
 
+    fn reshard(
+        &mut self,
+        log: &ShardLog,
+        session: &Session,
+        which: &prop::sample::Index,
+        splits: bool,
+    ) -> pelton_streams::Result<()> {
+        let mut open = log.describe_stream("s")?.shards;
+        open.retain(|shard| shard.closed_ms.is_none());
+        open.sort_by_key(|shard| *shard.hash_keys.start());
+        let at = which.index(open.len());
+        let shard = open[at].shard;
+        if splits {
+            let (first, last) = (open[at].hash_keys.start().0, open[at].hash_keys.end().0);
+            session.writer.split_shard(shard, HashKey(first + (last - first) / 2 + 1))?;
+        } else if let Some(next) = open.get(at + 1) {
+            session.writer.merge_shards(shard, next.shard)?;
+            self.closed.insert(next.shard);
+        } else {
+            return Ok(());
+        }
+        self.closed.insert(shard);
+        Ok(())
+    }
+
     /// The older generation is refused whatever it tries; what it has prepared stays.
     fn fence(&mut self, session: &mut Session) -> pelton_streams::Result<()> {
         self.settle(session)?;
@@ -355,6 +403,7 @@ impl Model {
             Step::AbortOpen { records } => self.abort_open(session, *records)?,
             Step::Fence => self.fence(session)?,
             Step::Retain { bytes } => self.retain(session, *bytes)?,
+            Step::Reshard { which, splits } => self.reshard(log, session, which, *splits)?,
             Step::Read => {
                 // A commit that is published between reading two shards would look like half of it.
                 self.settle(session)?;

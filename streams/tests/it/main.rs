@@ -9,6 +9,7 @@ mod errors;
 mod lifecycle;
 mod model;
 mod processes;
+mod reshard;
 mod retention;
 mod support;
 mod tail;

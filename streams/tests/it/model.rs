@@ -1,5 +1,5 @@
 //! The whole log against plain lists: appends, transactions of several families, members and
-//! generations, zombies among them, retention, and readers that are somewhere in the middle.
+//! generations, zombies among them, splits and merges, retention, and readers that are somewhere in the middle.
 //!
 //! Crashes are tried in `crash`; here the disk is good, so that every answer is known beforehand.
 
@@ -60,8 +60,17 @@ enum Step {
         age_ms: Option<u64>,
         bytes: Option<u64>,
     },
+    /// Splits an open shard, at so many 256ths of its hash keys.
+    Split {
+        which: Index,
+        at: u8,
+    },
+    /// Merges an open shard with the one after it.
+    Merge {
+        which: Index,
+    },
     NewReader {
-        shard: u32,
+        shard: Index,
         from: From,
     },
     Read {
@@ -102,7 +111,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..60u64).prop_map(|ms| Step::Pass { ms }),
         1 => (prop::option::of(0..80u64), prop::option::of(1_000..6_000u64))
             .prop_map(|(age_ms, bytes)| Step::Retain { age_ms, bytes }),
-        2 => (0..SHARDS, from).prop_map(|(shard, from)| Step::NewReader { shard, from }),
+        1 => (with(), 1..=255u8).prop_map(|(which, at)| Step::Split { which, at }),
+        1 => with().prop_map(|which| Step::Merge { which }),
+        2 => (with(), from).prop_map(|(shard, from)| Step::NewReader { shard, from }),
         6 => (with(), 1..9usize).prop_map(|(which, records)| Step::Read { which, records }),
         1 => Just(Step::Reopen),
     ];
@@ -161,6 +172,8 @@ struct Run {
     readers: Vec<Watched>,
     /// By shard, the records from number 1 on.
     shards: Vec<Vec<Seen>>,
+    /// By shard, whether it was split or merged.
+    is_closed: Vec<bool>,
     ranges: Vec<std::ops::RangeInclusive<HashKey>>,
     /// The number of the oldest record that retention has left, by shard.
     oldest: Vec<u64>,
@@ -188,6 +201,7 @@ impl Run {
             readers: Vec::new(),
             shards: vec![Vec::new(); SHARDS as usize],
             ranges,
+            is_closed: vec![false; SHARDS as usize],
             oldest: vec![1; SHARDS as usize],
             transactions: Vec::new(),
             generations: [0; 2],
@@ -215,14 +229,84 @@ impl Run {
         (first..self.next_id).collect()
     }
 
+    /// The open shard of a record.
+    fn shard_of(&self, id: u64) -> usize {
+        let hash = HashKey::of(&id.to_be_bytes());
+        self.ranges
+            .iter()
+            .zip(&self.is_closed)
+            .position(|(range, closed)| !closed && range.contains(&hash))
+            .unwrap()
+    }
+
     /// Records become visible at the ends of their shards.
     fn show(&mut self, ids: &[u64]) {
         let now_ms = self.now_ms();
         for id in ids {
-            let hash = HashKey::of(&id.to_be_bytes());
-            let shard = self.ranges.iter().position(|range| range.contains(&hash)).unwrap();
+            let shard = self.shard_of(*id);
             self.shards[shard].push((*id, now_ms));
         }
+    }
+
+    /// Records of a transaction become visible, each in its open shard. Those of shards that were merged since
+    /// they were staged are in any order among each other, for they are of different keys.
+    fn show_committed(&mut self, ids: &[u64]) {
+        let now_ms = self.now_ms();
+        let mut expected: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
+        for id in ids {
+            expected.entry(self.shard_of(*id)).or_default().insert(*id);
+        }
+        for (shard, ids) in expected {
+            let start = StartPosition::At(SequenceNumber(self.shards[shard].len() as u64 + 1));
+            let mut reader = self.log().reader("s", ShardId(shard as u32), start).unwrap();
+            let batch = reader.poll(1_000, 1 << 20).unwrap();
+            let found: Vec<u64> =
+                batch.iter().map(|record| u64::from_le_bytes(record.data[..8].try_into().unwrap())).collect();
+            assert_eq!(found.iter().copied().collect::<BTreeSet<_>>(), ids, "committed to shard {shard}");
+            assert_eq!(found.len(), ids.len(), "each once in shard {shard}");
+            self.shards[shard].extend(found.iter().map(|id| (*id, now_ms)));
+        }
+    }
+
+    fn open_shards(&self) -> Vec<usize> {
+        let mut open: Vec<_> = (0..self.shards.len()).filter(|shard| !self.is_closed[*shard]).collect();
+        open.sort_by_key(|shard| *self.ranges[*shard].start());
+        open
+    }
+
+    fn split(&mut self, which: &Index, at: u8) {
+        let open = self.open_shards();
+        let shard = open[which.index(open.len())];
+        let (first, last) = (self.ranges[shard].start().0, self.ranges[shard].end().0);
+        let at = first + (last - first) / 256 * u128::from(at) + 1;
+        let children = self.writer().split_shard(ShardId(shard as u32), HashKey(at)).unwrap();
+        self.close(&[shard], vec![HashKey(first)..=HashKey(at - 1), HashKey(at)..=HashKey(last)], &children);
+    }
+
+    fn merge(&mut self, which: &Index) {
+        let open = self.open_shards();
+        let at = which.index(open.len());
+        let Some(&[one, two]) = open.get(at..at + 2) else { return };
+        let child = self.writer().merge_shards(ShardId(two as u32), ShardId(one as u32)).unwrap();
+        let range = *self.ranges[one].start()..=*self.ranges[two].end();
+        self.close(&[one, two], vec![range], &[child]);
+    }
+
+    fn close(
+        &mut self,
+        closed: &[usize],
+        ranges: Vec<std::ops::RangeInclusive<HashKey>>,
+        children: &[ShardId],
+    ) {
+        let first = self.shards.len() as u32;
+        assert_eq!(children, (first..first + ranges.len() as u32).map(ShardId).collect::<Vec<_>>());
+        for shard in closed {
+            self.is_closed[*shard] = true;
+        }
+        self.shards.resize(self.shards.len() + ranges.len(), Vec::new());
+        self.is_closed.resize(self.shards.len(), false);
+        self.oldest.resize(self.shards.len(), 1);
+        self.ranges.extend(ranges);
     }
 
     fn apply(&mut self, step: &Step) {
@@ -241,7 +325,9 @@ impl Run {
                 self.writer().set_retention(self.retention).unwrap();
                 self.writer().apply_retention().unwrap();
             }
-            Step::NewReader { shard, from } => self.new_reader(*shard as usize, *from),
+            Step::Split { which, at } => self.split(which, *at),
+            Step::Merge { which } => self.merge(which),
+            Step::NewReader { shard, from } => self.new_reader(shard.index(self.shards.len()), *from),
             Step::Read { which, records } if !self.readers.is_empty() => {
                 let which = which.index(self.readers.len());
                 self.read(which, *records);
@@ -347,7 +433,7 @@ impl Run {
             done.unwrap();
             if std::mem::replace(&mut transaction.fate, Fate::Committed) == Fate::Prepared {
                 let ids = transaction.ids.clone();
-                self.show(&ids);
+                self.show_committed(&ids);
             }
         }
     }
@@ -443,6 +529,9 @@ impl Run {
                         watched.next
                     );
                     if found.is_empty() {
+                        let is_at_the_end = watched.next == seen.len() as u64 + 1;
+                        let is_ended = watched.reader.is_ended();
+                        assert!(!is_at_the_end || is_ended == self.is_closed[watched.shard], "{is_ended}");
                         return;
                     }
                     watched.next += 1;
@@ -484,7 +573,12 @@ impl Run {
     fn look_at_retention(&mut self) {
         let description = self.log().describe_stream("s").unwrap();
         let now_ms = self.now_ms();
+        assert_eq!(description.shards.len(), self.shards.len());
         for (number, shard) in description.shards.iter().enumerate() {
+            assert_eq!(
+                (shard.closed_ms.is_some(), &shard.hash_keys),
+                (self.is_closed[number], &self.ranges[number])
+            );
             let (seen, before) = (&self.shards[number], self.oldest[number]);
             let oldest = shard.oldest.0.max(1);
             assert!(oldest >= before, "retention gives nothing back");
@@ -500,7 +594,7 @@ impl Run {
     }
 
     fn finish(mut self) {
-        for shard in 0..SHARDS as usize {
+        for shard in 0..self.shards.len() {
             self.new_reader(shard, From::Oldest);
         }
         for which in 0..self.readers.len() {
