@@ -1,7 +1,7 @@
 //! `pelton log`: streams of the shard log from the command line.
 //!
 //! In reading order: `create`, `put` with `key_field`; `get`, `tail`, with `read_flags` for what they have in
-//! common, `position` for where they begin and `record_line` for what they write; `describe`, `verify`. Owns the command line, and how errors
+//! common, `position` for where they begin and `record_line` for what they write; `describe`, `reshard`, `verify`. Owns the command line, and how errors
 //! of the log are told to someone who typed a command. What a stream is, is for `pelton-streams`.
 
 mod create;
@@ -12,6 +12,7 @@ pub(crate) mod position;
 mod put;
 mod read_flags;
 mod record_line;
+mod reshard;
 mod tail;
 mod verify;
 
@@ -43,6 +44,12 @@ pub(crate) enum LogCommand {
     Tail(tail::Tail),
     /// Show the shards of a stream, and how much each holds
     Describe(describe::Describe),
+    /// Split a shard in two: what comes from now on goes to the new ones
+    #[command(after_help = "Example:\n    pelton log split data/payments 0")]
+    Split(reshard::Split),
+    /// Merge two shards whose hash keys are neighbours into one
+    #[command(after_help = "Example:\n    pelton log merge data/payments 1 2")]
+    Merge(reshard::Merge),
     /// Read every durable byte of streams and check it
     Verify(verify::Verify),
     /// List the streams of a data directory
@@ -77,6 +84,8 @@ impl LogCommand {
             Self::Get(get) => get.execute(),
             Self::Tail(tail) => tail.execute(),
             Self::Describe(describe) => describe.execute(),
+            Self::Split(split) => split.execute(),
+            Self::Merge(merge) => merge.execute(),
             Self::Verify(verify) => return verify.execute(),
             Self::List(list) => list.execute(),
             Self::Delete(delete) => delete.execute(),

@@ -15,4 +15,6 @@ mod latency;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
+mod reshard;
+#[cfg(test)]
 mod simulator;

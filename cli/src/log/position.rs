@@ -13,7 +13,7 @@ use crate::units;
 #[derive(Args, Debug)]
 pub(crate) struct PositionFlags {
     /// Read this shard alone, as 3 or shardId-000000000003 [default: all]
-    #[arg(long, value_name = "SHARD", value_parser = shard)]
+    #[arg(long, value_name = "SHARD", value_parser = parse_shard)]
     shard: Option<ShardId>,
     /// Begin at the `oldest` record, after the `latest`, or at this sequence number of the shard
     #[arg(long, value_name = "POSITION", conflicts_with = "since")]
@@ -45,12 +45,18 @@ impl FromStr for From {
     }
 }
 
-fn shard(text: &str) -> Result<ShardId, String> {
+/// A shard as it is typed.
+pub(crate) fn parse_shard(text: &str) -> Result<ShardId, String> {
     let number = text.strip_prefix("shardId-").unwrap_or(text);
     number.parse().map(ShardId).map_err(|_| "it is no shard: write 3 or shardId-000000000003".to_owned())
 }
 
 impl PositionFlags {
+    /// Whether one shard is named that alone is read.
+    pub fn is_of_one_shard(&self) -> bool {
+        self.shard.is_some()
+    }
+
     /// Which of `all` shards are read, each from where; `default` if nothing is said.
     pub fn shards(&self, all: Vec<ShardId>, default: StartPosition) -> Result<Vec<(ShardId, StartPosition)>> {
         let start = match (&self.since, self.from) {
@@ -82,9 +88,9 @@ mod tests {
 
     #[test]
     fn shards_and_positions_are_read() {
-        assert_eq!(shard("3"), Ok(ShardId(3)));
-        assert_eq!(shard("shardId-000000000003"), Ok(ShardId(3)));
-        assert!(shard("three").unwrap_err().contains("no shard"));
+        assert_eq!(parse_shard("3"), Ok(ShardId(3)));
+        assert_eq!(parse_shard("shardId-000000000003"), Ok(ShardId(3)));
+        assert!(parse_shard("three").unwrap_err().contains("no shard"));
         assert_eq!("oldest".parse(), Ok(From::Oldest));
         assert_eq!("17".parse(), Ok(From::At(SequenceNumber(17))));
         assert!("first".parse::<From>().unwrap_err().contains("`latest`"));

@@ -34,8 +34,12 @@ impl ReadFlags {
     pub fn open(&self, default: StartPosition) -> Result<Reading> {
         let log = open_log_of(&self.stream)?;
         let stream = self.stream.stream().to_owned();
-        let shards = self.position.shards(log.shards(&stream).map_err(told)?, default)?;
-        Ok(Reading { log, stream, shards, left: self.limit.unwrap_or(u64::MAX), line: self.line })
+        let all = log.shards(&stream).map_err(told)?;
+        let known = all.len();
+        let shards = self.position.shards(all, default)?;
+        let left = self.limit.unwrap_or(u64::MAX);
+        let follows_new = !self.position.is_of_one_shard();
+        Ok(Reading { log, stream, shards, follows_new, known, left, line: self.line })
     }
 }
 
@@ -45,12 +49,35 @@ pub(super) struct Reading {
     stream: String,
     /// The shards that are read, each from where.
     pub shards: Vec<(ShardId, StartPosition)>,
+    /// Shards that come to be are read as well.
+    follows_new: bool,
+    /// How many shards of the stream are known.
+    known: usize,
     /// How many records may still be written.
     left: u64,
     line: LineFlags,
 }
 
 impl Reading {
+    /// The shards that came to be while the stream was read and are to be read too, each from its beginning: those of
+    /// which `is_read` says that all their parents were read to their ends.
+    pub fn new_shards(&mut self, is_read: impl Fn(ShardId) -> bool) -> Result<Vec<ShardId>> {
+        if !self.follows_new {
+            return Ok(Vec::new());
+        }
+        let shards = self.log.describe_stream(&self.stream).map_err(told)?.shards;
+        let mut new = Vec::new();
+        // A child comes after its parents, so the first that waits has all others wait.
+        for shard in shards.into_iter().skip(self.known) {
+            if !shard.parent.iter().chain(&shard.adjacent_parent).all(|parent| is_read(*parent)) {
+                break;
+            }
+            self.known += 1;
+            new.push(shard.shard);
+        }
+        Ok(new)
+    }
+
     /// Opens a shard.
     pub fn reader(&self, shard: ShardId, start: StartPosition) -> Result<Reader> {
         self.log.reader(&self.stream, shard, start).map_err(told)

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use clap::Args;
-use pelton_streams::StartPosition;
+use pelton_streams::{Reader, StartPosition};
 
 use super::read_flags::ReadFlags;
 use super::told;
@@ -40,8 +40,23 @@ impl Tail {
             for reader in &mut readers {
                 is_idle &= !reading.copy(reader, POLL_RECORDS, &mut out)?;
             }
+            // A child is read once all before it was.
+            let is_ended =
+                |shard| !readers.iter().any(|reader| reader.shard() == shard && !reader.is_ended());
+            let children = if is_idle { reading.new_shards(is_ended)? } else { Vec::new() };
+            if !children.is_empty() {
+                readers.retain(|reader| !reader.is_ended());
+                for shard in children {
+                    readers.push(reading.reader(shard, StartPosition::Oldest)?);
+                }
+                continue;
+            }
             if is_idle && !reading.is_done() {
                 out.flush()?;
+                if readers.iter().all(Reader::is_ended) {
+                    // Of one shard, which has been split or merged, nothing more will come.
+                    break;
+                }
                 // The news of the stream are those of all its shards; the first reader has looked
                 // before all others, so that nothing they have missed is waited past.
                 if let Some(first) = readers.first() {

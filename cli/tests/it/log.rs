@@ -116,6 +116,38 @@ fn tail_follows_what_another_process_writes() {
 }
 
 #[test]
+fn shards_are_split_and_merged_and_tail_reads_on_in_the_new_ones() {
+    let shell = with_payments();
+    shell.pelton("log create data/one").has(&["created"]);
+    let mut tail = shell.start_pelton("log tail data/one --from oldest --limit 5 --data-only");
+    shell.pelton_fed("log put data/one --partition-key a", "one\n").has(&["put 1 record"]);
+    assert_eq!(read(&mut tail, 1), ["one"]);
+    shell.pelton("log split data/one 0").says(
+        "split shardId-000000000000 into shardId-000000000001 and shardId-000000000002, which begins at hash key 170141183460469231731687303715884105728\n",
+    );
+    // MD5 of `a` begins with 0, that of `message digest` with f.
+    shell.pelton_fed("log put data/one --partition-key a", "two\n").has(&["put 1 record"]);
+    shell.pelton_fed("log put data/one --partition-key md5", "three\n").has(&["put 1 record"]);
+    assert_eq!(sorted(read(&mut tail, 2)), ["three", "two"]);
+    shell
+        .pelton("log merge data/one 2 1")
+        .says("merged shardId-000000000002 and shardId-000000000001 into shardId-000000000003\n");
+    shell.pelton_fed("log put data/one --partition-key a", "four\nfive\n").has(&["put 2 records"]);
+    ended(tail).says("four\nfive\n");
+
+    let described = records(&shell.pelton("log describe data/one --json")).remove(0);
+    assert_eq!(described["shards"][3]["parent"], "shardId-000000000002");
+    assert_eq!(described["shards"][3]["adjacent_parent"], "shardId-000000000001");
+    shell.pelton("log split data/one 1").fails_with(2, &[
+        "shardId-000000000001 of the stream `one` is closed; its records go to shardId-000000000003",
+    ]);
+    shell.pelton("log split data/one 3 --at 0").fails_with(2, &["cannot be split at 0"]);
+    shell.pelton("log merge data/payments 0 0").fails_with(2, &["are not neighbours"]);
+    // What is closed is all there is of one shard.
+    shell.pelton("log tail data/one --shard 0 --from oldest --data-only").says("one\n");
+}
+
+#[test]
 fn describe_shows_shards_as_a_table_and_as_json() {
     let shell = with_payments();
     shell.pelton("log describe data/payments").has(&[
@@ -191,6 +223,8 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 fn help_can_be_worked_from() {
     let shell = Shell::new();
     shell.pelton("--help").has(&["log ", "checkpoints", "pelton log create data/payments --shards 4"]);
-    shell.pelton("log --help").has(&["create", "put", "get", "tail", "describe", "verify", "list", "delete"]);
+    shell
+        .pelton("log --help")
+        .has(&["create", "put", "get", "tail", "describe", "split", "merge", "verify", "list", "delete"]);
     shell.pelton("log put --help").has(&["--key-field <FIELD>", "[default: standard input]", "Examples:"]);
 }

@@ -153,6 +153,8 @@ impl<T: Data, F: Decode<T>> SplitReader for Reader<T, F> {
 impl<T, F> Reader<T, F> {
     fn nothing(&mut self) -> Polled {
         match self.subscription {
+            // A split or merge has closed the shard, and all of it was read: its children go on.
+            Some(_) if self.reader.is_ended() => Polled::Finished,
             // Other systems' ways of watching a directory are not used by the log.
             Some(_) if cfg!(target_os = "linux") => Polled::Pending,
             Some(_) => Polled::PendingUnannounced,

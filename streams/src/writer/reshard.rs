@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::format::meta::{ShardMeta, StreamMeta};
 use crate::hash::HashKey;
 use crate::shared::meta_path;
@@ -107,8 +106,7 @@ impl Engine {
         let now_ms = self.clock.now_ms().max(self.last_arrival_ms());
         let (meta, children) = change.apply(&self.shared.meta(), now_ms)?;
         let path = meta_path(&self.shared.dir);
-        let written = failpoint::at("log::reshard")
-            .and_then(|()| replace(&*self.shared.storage, &path, &meta.encode()))
+        let written = replace(&*self.shared.storage, &path, &meta.encode())
             .map_err(Error::io("replace", &path))
             .and_then(|()| self.publish_meta(Arc::new(meta)));
         if let Err(error) = written {

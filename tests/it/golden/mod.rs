@@ -14,7 +14,7 @@ mod input;
 mod keyed;
 mod process;
 mod public_api;
-mod random;
+pub mod random;
 mod services;
 mod sinks;
 mod sources;
