@@ -138,9 +138,10 @@ fn shards_are_split_and_merged_and_tail_reads_on_in_the_new_ones() {
     let described = records(&shell.pelton("log describe data/one --json")).remove(0);
     assert_eq!(described["shards"][3]["parent"], "shardId-000000000002");
     assert_eq!(described["shards"][3]["adjacent_parent"], "shardId-000000000001");
-    shell.pelton("log split data/one 1").fails_with(2, &[
-        "shardId-000000000001 of the stream `one` is closed; its records go to shardId-000000000003",
-    ]);
+    shell.pelton("log split data/one 1").fails_with(
+        2,
+        &["shardId-000000000001 of the stream `one` is closed; its records go to shardId-000000000003"],
+    );
     shell.pelton("log split data/one 3 --at 0").fails_with(2, &["cannot be split at 0"]);
     shell.pelton("log merge data/payments 0 0").fails_with(2, &["are not neighbours"]);
     // What is closed is all there is of one shard.

@@ -162,7 +162,7 @@ impl Engine {
         let ready = self.prepare_to_write();
         let (frames, order) = match frames.iter().all(|frame| self.is_open(frame.shard)) {
             true => (frames, order),
-            false => reroute(frames, order, &self.router),
+            false => reroute(frames, &order, &self.router),
         };
         match ready.and_then(|()| self.write_frames(frames)) {
             Ok((placements, arrival_ms)) => {

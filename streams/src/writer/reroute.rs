@@ -17,7 +17,7 @@ const FRAME_BYTES: usize = 1 << 20;
 /// The frames and the order of a batch as they are for the shards of `router`.
 pub(crate) fn reroute(
     frames: Vec<EncodedFrame>,
-    order: RecordOrder,
+    order: &RecordOrder,
     router: &Arc<Router>,
 ) -> (Vec<EncodedFrame>, RecordOrder) {
     let (mut kept, closed): (Vec<_>, Vec<_>) =
