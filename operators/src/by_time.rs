@@ -9,6 +9,22 @@ use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
 use serde::{Deserialize, Serialize};
 
+/// Records of one key that one call lets go of: a timer of a key with more of them is set again, so that
+/// barriers and full outputs have their chance.
+pub(crate) const SLICE: usize = 1_024;
+
+/// Whether no record of `until` or before can come any more that is not late.
+#[inline]
+pub(crate) fn is_past(until: EventTime, watermark: EventTime) -> bool {
+    until < watermark || watermark == EventTime::END
+}
+
+/// The first watermark at which `until` [`is_past`].
+#[inline]
+pub(crate) fn past_at(until: EventTime) -> EventTime {
+    EventTime(until.0.saturating_add(1))
+}
+
 /// A ring is made smaller only from this size on, and when it is less than a quarter full.
 const WORTH_SHRINKING: usize = 64;
 
@@ -47,6 +63,16 @@ impl<T> ByTime<T> {
     /// The latest time.
     pub fn last_time(&self) -> Option<EventTime> {
         self.records.back().map(|(time, _)| *time)
+    }
+
+    /// The earliest record.
+    pub fn first(&self) -> Option<&(EventTime, T)> {
+        self.records.front()
+    }
+
+    /// The time of the earliest record but one.
+    pub fn second_time(&self) -> Option<EventTime> {
+        self.records.get(1).map(|(time, _)| *time)
     }
 
     /// Puts a record behind those of its time.
@@ -113,6 +139,8 @@ mod tests {
                 prop_assert_eq!(gone, list.remove(0));
             }
             prop_assert_eq!(ring.first_time(), list.first().map(|(at, _)| *at));
+            prop_assert_eq!(ring.first(), list.first());
+            prop_assert_eq!(ring.second_time(), list.get(1).map(|(at, _)| *at));
             prop_assert_eq!(ring.last_time(), list.last().map(|(at, _)| *at));
             prop_assert!(ring.first_time().is_none_or(|first| first >= EventTime(until)));
         }

@@ -175,13 +175,27 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     where
         P: KeyedProcess<Key = K, In = T>,
     {
-        let name = name.into();
-        let location = Location::caller();
+        self.operator(name.into(), ("process", String::new()), Location::caller(), process)
+    }
+
+    /// As [`KeyedStream::process`], for operators that are such processes: with their kind and, for
+    /// explain, a word on their settings.
+    pub(crate) fn operator<P>(
+        &self,
+        name: String,
+        (kind, detail): (&'static str, String),
+        location: &'static Location<'static>,
+        process: P,
+    ) -> Processed<P::Out, P::Side>
+    where
+        P: KeyedProcess<Key = K, In = T>,
+    {
         let mut declare = Declare::default();
         process.declare(&mut declare);
         let spec = declare.spec.timers();
         let states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
-        let add = self.stateful::<P::Out>(name, "process", states, location);
+        let mut add = self.stateful::<P::Out>(name, kind, states, location);
+        add.detail = detail;
         add_process(&self.stream.graph, add, spec, One(process))
     }
 }

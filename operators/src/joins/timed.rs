@@ -22,13 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pair::{FullOuter, Inner, LeftOuter, Pair, RightOuter};
 use super::{Joined, Late};
-use crate::by_time::ByTime;
+use crate::by_time::{ByTime, SLICE, is_past, past_at};
 use crate::connect::{CoContext, KeyedCoProcess, KeyedConnected};
 use crate::keyed_stream::KeyedStream;
-
-/// Records that one call lets go of: a timer of a key with more of them is set again, so that barriers
-/// and full outputs have their chance.
-const SLICE: usize = 1_024;
 
 /// Two keyed streams to be joined by time, waiting for the kind of join.
 #[must_use = "a join does nothing until its kind is chosen: `.inner(..)`, `.left(..)`, `.right(..)`, `.full(..)`"]
@@ -276,12 +272,6 @@ impl<A, B> PartialEq for Sides<A, B> {
     }
 }
 
-/// Whether no record of `until` or before can come any more that is not late.
-#[inline]
-fn is_past(until: EventTime, watermark: EventTime) -> bool {
-    until < watermark || watermark == EventTime::END
-}
-
 /// The event time of a record at `time` that can have found no partner after `until`.
 fn alone_at(time: EventTime, until: EventTime) -> EventTime {
     if until == EventTime::END { time } else { time.max(until) }
@@ -350,21 +340,18 @@ impl<K: Key, A: Data + Sync, B: Data + Sync, P: Pair<A, B>> TimeJoin<K, A, B, P>
         let due = |time: Option<EventTime>, until: &dyn Fn(EventTime) -> EventTime, is_outer: bool| {
             // What is kept for ever and given to nobody needs no call.
             let until = until(time?);
-            (is_outer || until != EventTime::END).then(|| EventTime(until.0.saturating_add(1)))
+            (is_outer || until != EventTime::END).then(|| past_at(until))
         };
         let (left, right) = (&state.left, &state.right);
         let left = if P::LEFT { left.first_time() } else { left.last_time() };
         let right = if P::RIGHT { right.first_time() } else { right.last_time() };
         let left = due(left, &|time| self.bounds.left_until(time), P::LEFT);
         let right = due(right, &|time| self.bounds.right_until(time), P::RIGHT);
-        let Some(due) = left.into_iter().chain(right).min() else { return };
-        match state.timer {
-            Some(set) if set <= due => return,
-            Some(set) => cx.delete_timer(set),
-            None => {}
+        if let Some(due) = left.into_iter().chain(right).min()
+            && state.timer.is_none_or(|timer| timer > due)
+        {
+            cx.one_timer_at(&mut state.timer, due);
         }
-        cx.timer_at(due);
-        state.timer = Some(due);
     }
 }
 

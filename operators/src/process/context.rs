@@ -85,6 +85,14 @@ impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
         self.note(set);
     }
 
+    /// Sets an event-time timer for a key that has at most one, of which `timer` tells.
+    pub(crate) fn one_timer_at(&mut self, timer: &mut Option<EventTime>, at: EventTime) {
+        if let Some(set) = timer.replace(at) {
+            self.delete_timer(set);
+        }
+        self.timer_at(at);
+    }
+
     /// Takes back an event-time timer of this key; none is no error.
     pub fn delete_timer(&mut self, at: EventTime) {
         let deleted = self.timers.delete(TimeDomain::Event, self.hash, self.key, at.0);

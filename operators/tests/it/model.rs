@@ -47,14 +47,28 @@ pub fn steps<T: Debug + Clone>(
     prop::collection::vec(step, 1..60)
 }
 
-/// Plays `steps` to the graph that `build` makes and to `model`, then ends the input.
+/// Plays `steps` to the graph that `build` makes and to `model`, then ends the input. Lines of one look
+/// are compared in any order.
 pub fn agree<M: Model>(
     build: impl FnOnce(Stream<M::Record>, &mut Taps),
-    mut model: M,
+    model: M,
     steps: Vec<Step<M::Record>>,
 ) where
     M::Record: Debug,
 {
+    agree_in_order(build, model, steps, None);
+}
+
+/// As [`agree`]; lines of the tap `in_order` are compared in their order.
+pub fn agree_in_order<M: Model>(
+    build: impl FnOnce(Stream<M::Record>, &mut Taps),
+    mut model: M,
+    steps: Vec<Step<M::Record>>,
+    in_order: Option<&str>,
+) where
+    M::Record: Debug,
+{
+    let is_ordered = |line: &&String| in_order.is_some_and(|tap| line.starts_with(tap));
     let mut script = Harness::new(build);
     let mut saved = model.clone();
     let (mut reached, mut saved_reached) = (i64::MIN, i64::MIN);
@@ -90,6 +104,8 @@ pub fn agree<M: Model>(
             Step::Look => {}
         }
         let mut found = script.output();
+        let ordered = |lines: &[String]| lines.iter().filter(is_ordered).cloned().collect::<Vec<_>>();
+        assert_eq!(ordered(&found), ordered(&expected), "in order, after {shown}");
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "after {shown}");

@@ -1,0 +1,187 @@
+//! The best of each key: `top_n` as a stream of changes, and [`TopN`] as an aggregate of windows.
+//!
+//! A rank is what a function takes from a record; the greatest is the best. Of equal ranks the record that
+//! came first stays ahead.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+
+use pelton_dataflow::error::OpResult;
+use pelton_dataflow::key::Key;
+use pelton_dataflow::record::Data;
+use pelton_state::StateMut;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Aggregate;
+use crate::keyed_stream::KeyedStream;
+use crate::process::{Context, KeyedProcess, NoSide};
+use crate::stream::Stream;
+
+/// A change of a set of records that a reader keeps up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Update<T> {
+    /// The record belongs to the set from now on.
+    Insert(T),
+    /// The record, inserted before, belongs to it no more.
+    Delete(T),
+}
+
+impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
+    /// Keeps the `n` best records of each key and tells of each change: who takes the place of another
+    /// comes right after the other's [`Update::Delete`].
+    ///
+    /// The best are kept for ever; in a window, [`TopN`] gives them once.
+    ///
+    /// ```
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|bids, taps| {
+    ///     taps.tap("best", &bids.key_by(|_: &u64| 'k').top_n("best-bids", 2, |bid| *bid));
+    /// });
+    /// script.record(1, 5).record(2, 7).record(3, 4).record(4, 6);
+    /// assert_eq!(script.output(), ["best@1 Insert(5)", "best@2 Insert(7)", "best@4 Delete(5)", "best@4 Insert(6)"]);
+    /// ```
+    #[track_caller]
+    pub fn top_n<R: Ord + 'static>(
+        &self,
+        name: impl Into<String>,
+        n: usize,
+        rank: impl Fn(&T) -> R + Send + Sync + 'static,
+    ) -> Stream<Update<T>> {
+        let (name, location) = (name.into(), Location::caller());
+        if n == 0 {
+            self.stream.graph.mistake(&name, "the best 0 records are none: ask for at least 1", location);
+        }
+        let changes = Changes { n, rank, types: PhantomData::<fn(K, T) -> R> };
+        self.operator(name, ("top_n", format!("the best {n}")), location, changes).out
+    }
+}
+
+/// The best records, the very best first. As keyed state it equals its default when it is empty, and nothing
+/// else: records need not be comparable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "T: Data")]
+#[serde(transparent)]
+pub struct Best<T> {
+    records: Vec<T>,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self { records: Vec::new() }
+    }
+}
+
+impl<T> PartialEq for Best<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.records.is_empty() && other.records.is_empty()
+    }
+}
+
+impl<T> Best<T> {
+    /// Where a record of `rank` belongs, if it is among the best `n`.
+    fn place<R: Ord>(&self, n: usize, rank: &R, of: impl Fn(&T) -> R) -> Option<usize> {
+        let is_worse = |last: &T| of(last) >= *rank;
+        if self.records.len() >= n && self.records.last().is_none_or(is_worse) {
+            return None;
+        }
+        Some(self.records.partition_point(|better| of(better) >= *rank))
+    }
+
+    /// Puts a record in its place; which one is not among the best `n` any more.
+    fn insert(&mut self, n: usize, place: usize, record: T) -> Option<T> {
+        let gone = if self.records.len() >= n { self.records.pop() } else { None };
+        self.records.insert(place, record);
+        gone
+    }
+}
+
+struct Changes<K, T, R, F> {
+    n: usize,
+    rank: F,
+    types: PhantomData<fn(K, T) -> R>,
+}
+
+impl<K, T, R, F> KeyedProcess for Changes<K, T, R, F>
+where
+    K: Key,
+    T: Data + Sync,
+    R: Ord + 'static,
+    F: Fn(&T) -> R + Send + Sync + 'static,
+{
+    type Key = K;
+    type In = T;
+    type Out = Update<T>;
+    type Side = NoSide;
+    type State = Best<T>;
+
+    fn on_record(&self, record: T, best: &mut StateMut<'_, Best<T>>, cx: &mut Context<'_, Self>) -> OpResult {
+        // Most records are not among the best: they leave the state alone.
+        if let Some(place) = best.place(self.n, &(self.rank)(&record), &self.rank) {
+            if let Some(gone) = best.insert(self.n, place, record.clone()) {
+                cx.emit(Update::Delete(gone));
+            }
+            cx.emit(Update::Insert(record));
+        }
+        Ok(())
+    }
+}
+
+/// The best records, the very best first.
+///
+/// ```
+/// use std::time::Duration;
+/// use pelton_operators::{TopN, Tumbling, testing::Harness};
+///
+/// let mut script = Harness::new(|bids, taps| {
+///     let windows = bids.key_by(|_: &u64| 'k').window("bids", Tumbling::of(Duration::from_millis(10)));
+///     taps.tap("best", &windows.aggregate(TopN::new(2, |bid| *bid)).out.map(|window| window.value));
+/// });
+/// script.record(1, 5).record(2, 7).record(3, 4).record(4, 6).end();
+/// assert_eq!(script.output(), ["best@9 [7, 6]"]);
+/// ```
+pub struct TopN<T, R, F> {
+    n: usize,
+    rank: F,
+    types: PhantomData<fn(T) -> R>,
+}
+
+impl<T, R: Ord, F: Fn(&T) -> R> TopN<T, R, F> {
+    /// The `n` records for which `rank` is greatest.
+    pub fn new(n: usize, rank: F) -> Self {
+        Self { n, rank, types: PhantomData }
+    }
+}
+
+impl<T, R, F> Aggregate for TopN<T, R, F>
+where
+    T: Data + Sync,
+    R: Ord + 'static,
+    F: Fn(&T) -> R + Send + Sync + 'static,
+{
+    type In = T;
+    type Accumulator = Best<T>;
+    type Out = Vec<T>;
+
+    const MERGES: bool = true;
+
+    fn add(&self, best: &mut Best<T>, record: T) {
+        if let Some(place) = best.place(self.n, &(self.rank)(&record), &self.rank) {
+            best.insert(self.n, place, record);
+        }
+    }
+
+    fn add_ref(&self, best: &mut Best<T>, record: &T) {
+        if let Some(place) = best.place(self.n, &(self.rank)(record), &self.rank) {
+            best.insert(self.n, place, record.clone());
+        }
+    }
+
+    fn merge(&self, best: &mut Best<T>, other: Best<T>) {
+        other.records.into_iter().for_each(|record| self.add(best, record));
+    }
+
+    fn result(&self, best: &Best<T>) -> Vec<T> {
+        best.records.clone()
+    }
+}
