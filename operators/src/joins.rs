@@ -3,6 +3,7 @@
 //! | join | pairs | kept of a key |
 //! | --- | --- | --- |
 //! | [`interval_join`](KeyedStream::interval_join) | whose times differ by no more than bounds say | until the watermark has passed its bounds |
+//! | [`temporal_join`](KeyedStream::temporal_join) | a record and the version that was valid at its time | records until the watermark has passed them; one version before it, and all after |
 //! | [`join`](KeyedStream::join) | all, or those within a retention | for ever, or for the retention |
 //!
 //! Each waits for its kind and for what to make of a pair: `.inner(|left, right| ..)`,
@@ -11,6 +12,7 @@
 //! one could have come, never earlier, so nothing is taken back.
 //!
 //! * `pair`: the kinds of joins, behind one trait;
+//! * `temporal`: temporal joins;
 //! * `timed`: interval joins and regular joins.
 
 use pelton_dataflow::record::Data;
@@ -23,8 +25,10 @@ use crate::stream::Stream;
 use crate::keyed_stream::KeyedStream;
 
 mod pair;
+mod temporal;
 mod timed;
 
+pub use temporal::TemporalJoin;
 pub use timed::{IntervalJoin, Join};
 
 /// What a join gives.

@@ -17,6 +17,7 @@ mod restored;
 mod slices;
 mod sorted;
 mod splits;
+mod temporal_join;
 mod timed_joins;
 mod timers;
 mod top_n;
