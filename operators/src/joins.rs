@@ -3,6 +3,7 @@
 //! | join | pairs | kept of a key |
 //! | --- | --- | --- |
 //! | [`interval_join`](KeyedStream::interval_join) | whose times differ by no more than bounds say | until the watermark has passed its bounds |
+//! | [`window_join`](KeyedStream::window_join), [`co_group`](KeyedStream::co_group) | in the same window | until the window has fired |
 //! | [`temporal_join`](KeyedStream::temporal_join) | a record and the version that was valid at its time | records until the watermark has passed them; one version before it, and all after |
 //! | [`join`](KeyedStream::join) | all, or those within a retention | for ever, or for the retention |
 //!
@@ -13,7 +14,9 @@
 //!
 //! * `pair`: the kinds of joins, behind one trait;
 //! * `temporal`: temporal joins;
-//! * `timed`: interval joins and regular joins.
+//! * `timed`: interval joins and regular joins;
+//! * `windowed`: window joins and co-groups; `lists`: what is kept and made of a key in a window; `spans`: which
+//!   windows there are.
 
 use pelton_dataflow::record::Data;
 use serde::{Deserialize, Serialize};
@@ -24,12 +27,17 @@ use crate::stream::Stream;
 #[cfg(doc)]
 use crate::keyed_stream::KeyedStream;
 
+mod lists;
 mod pair;
+mod spans;
 mod temporal;
 mod timed;
+mod windowed;
 
+pub use lists::Group;
 pub use temporal::TemporalJoin;
 pub use timed::{IntervalJoin, Join};
+pub use windowed::WindowJoin;
 
 /// What a join gives.
 pub struct Joined<O, A, B> {

@@ -39,7 +39,7 @@ pub use async_io::{Answered, Async, AsyncClient, Backoff, NoAnswer, Unanswered};
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use deduplicate::{Deduplicate, Deduplicated, Keep};
 pub use job::Job;
-pub use joins::{IntervalJoin, Join, Joined, Late, TemporalJoin};
+pub use joins::{Group, IntervalJoin, Join, Joined, Late, TemporalJoin, WindowJoin};
 pub use keyed_stream::KeyedStream;
 pub use over::{Featured, Over, RangeAggregate};
 pub use pattern::{Match, Matches, PartialMatch, Pattern, Patterned};

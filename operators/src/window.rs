@@ -38,7 +38,7 @@ mod queues;
 mod slices;
 mod sliding;
 mod tumbling;
-mod windows;
+pub(crate) mod windows;
 
 pub use cumulative::Cumulative;
 pub use general::trigger::{self, Decision, Trigger, TriggerContext};

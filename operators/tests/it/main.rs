@@ -26,6 +26,7 @@ mod window;
 mod window_counts;
 mod window_cut;
 mod window_evictors;
+mod window_join;
 mod window_lateness;
 mod window_model;
 mod window_sessions;
