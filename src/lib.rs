@@ -46,9 +46,9 @@ pub mod prelude {
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
     pub use pelton_operators::{
-        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, KeyedCoProcess,
-        KeyedProcess, KeyedStream, NoSide, Pattern, Process, ProcessContext, Sliding, Stream, Tumbling,
-        Watermarks, WindowResult,
+        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, Keep,
+        KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern, Process, ProcessContext, Sliding,
+        Stream, TopN, Tumbling, Update, Watermarks, WindowResult,
     };
     pub use pelton_operators::{CountWindows, Firing, GlobalWindow, Session, Timing, WindowUpdate};
     pub use pelton_state::{ListTable, MapTable, State, StateMut};
