@@ -26,8 +26,8 @@ use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
 use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
 
-mod aligned;
-mod build;
+pub(crate) mod aligned;
+pub(crate) mod build;
 mod cumulative;
 mod days;
 pub mod general;

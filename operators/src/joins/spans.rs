@@ -1,45 +1,68 @@
 //! The windows of a join: those that lie at the same times for all keys.
 
 use std::fmt;
-use std::time::Duration;
 
 use pelton_dataflow::error::OpResult;
 use pelton_dataflow::time::EventTime;
+use pelton_state::TimeDomain;
 
+use crate::window::Windows;
+use crate::window::aligned::{Apart, Layout};
+use crate::window::build::MAX_WINDOWS;
 use crate::window::windows::Cut;
-use crate::window::{Tumbling, Windows};
 
-pub(super) struct Spans(Tumbling);
+pub(super) struct Spans {
+    layout: Layout,
+    /// For `explain`.
+    detail: String,
+}
 
 impl Default for Spans {
     /// What stands for windows that cannot be.
     fn default() -> Self {
-        Self(Tumbling::of(Duration::from_millis(1)))
+        let layout = Layout::Apart(Apart::Regular { size: 1, period: 1, offset: 0 });
+        Self { layout, detail: String::new() }
     }
 }
 
 impl Spans {
     /// What is wrong with the windows, if anything.
     pub fn of<T>(windows: &Windows<T>) -> Result<Self, String> {
-        let Cut::Tumbling(windows) = &windows.cut;
-        windows.check()?;
-        Ok(Self(*windows))
+        let Cut::Aligned(windows) = &windows.cut;
+        if windows.domain() == TimeDomain::Processing {
+            return Err(
+                "records of two streams do not meet by the clock: join in windows of event time".to_owned()
+            );
+        }
+        let layout = windows.layout()?;
+        match &layout {
+            Layout::Overlapping(overlapping) if overlapping.windows() > MAX_WINDOWS => Err(format!(
+                "each record would be kept in {} windows, more than {MAX_WINDOWS}: let them slide in longer steps, or use \
+                 `interval_join`",
+                overlapping.windows()
+            )),
+            _ => Ok(Self { layout, detail: windows.to_string() }),
+        }
     }
 
-    /// The ends of the windows that `time` falls into, the earliest first.
+    /// The ends of the windows that `time` falls into, the earliest first; none, if it lies in a gap.
     #[inline]
     pub fn ends_of(&self, time: EventTime) -> OpResult<impl Iterator<Item = EventTime> + use<>> {
-        Ok(std::iter::once(self.0.end_of(time)?))
+        let (one, many) = match &self.layout {
+            Layout::Apart(apart) => (apart.window_of(time)?.map(|window| window.end), None),
+            Layout::Overlapping(windows) => (None, Some(windows.ends_of(windows.slice_of(time)?))),
+        };
+        Ok(one.into_iter().chain(many.into_iter().flatten()))
     }
 
     /// The start of the window that ends at `end`.
     pub fn start_of(&self, end: EventTime) -> EventTime {
-        self.0.start_of(end)
+        self.layout.start_of(end)
     }
 }
 
 impl fmt::Display for Spans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.detail)
     }
 }

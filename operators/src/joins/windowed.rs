@@ -46,7 +46,8 @@ pub struct WindowJoin<K: Key, A: Data, B: Data> {
 
 impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     /// Pairs each record with the records of `right` that fall into the same window. Pairs come as the window fires,
-    /// at its last millisecond; a record whose windows have all fired goes to `late`.
+    /// at its last millisecond; a record whose windows have all fired goes to `late`. In windows that overlap it is
+    /// kept in each.
     ///
     /// ```
     /// use std::time::Duration;
@@ -216,18 +217,19 @@ impl<K: Key, A: Data + Sync, B: Data + Sync, R: Results<K, A, B>> Running<K, A, 
         for Record { time, value: Keyed { hash, key, value } } in records {
             self.at_hand = Some(hash);
             let reached = self.reached.of(hash);
-            let mut open = self.spans.ends_of(time)?.filter(|end| *end > reached).peekable();
-            if open.peek().is_none() {
+            let mut ends = self.spans.ends_of(time)?.peekable();
+            let is_in_gap = ends.peek().is_none();
+            let mut open = ends.skip_while(|end| *end <= reached).peekable();
+            if open.peek().is_none() && !is_in_gap {
                 self.late.push(Record::new(time, late(value)));
                 continue;
             }
+            let mut value = Some(value);
             while let Some(end) = open.next() {
-                let lists = panes.at(end, hash, &key)?;
-                if open.peek().is_none() {
-                    push(lists, value);
-                    break;
+                let own = if open.peek().is_none() { value.take() } else { value.clone() };
+                if let Some(own) = own {
+                    push(panes.at(end, hash, &key)?, own);
                 }
-                push(lists, value.clone());
             }
         }
         self.at_hand = None;

@@ -18,7 +18,7 @@ use crate::process::store;
 use crate::stream::Stream;
 
 /// Windows that a record may be added to one by one: each is a look-up per record, and a copy of what is kept.
-const MAX_WINDOWS: i64 = 1_024;
+pub(crate) const MAX_WINDOWS: i64 = 1_024;
 
 /// How windows are kept.
 #[derive(Clone)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pelton_dataflow::settings::Settings;
 use pelton_operators::testing::{Harness, Taps};
+use pelton_operators::window::Sliding;
 use pelton_operators::{Joined, KeyedStream, Late, Stream, Tumbling, WindowJoin};
 use proptest::prelude::*;
 
@@ -34,6 +35,10 @@ fn tens() -> Tumbling {
     Tumbling::of(Duration::from_millis(10))
 }
 
+fn sliding(every: i64) -> Sliding {
+    Sliding::of(Duration::from_millis(10)).every(Duration::from_millis(every.unsigned_abs()))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Inner,
@@ -55,10 +60,14 @@ fn of_kind(join: WindowJoin<u8, (u8, u32), (u8, u32)>, kind: Kind) -> Joined<Pai
     }
 }
 
-fn join(kind: Kind) -> impl Fn(Stream<Side>, &mut Taps) {
+/// In windows of 10 ms that begin every so many milliseconds.
+fn join(kind: Kind, every: i64) -> impl Fn(Stream<Side>, &mut Taps) {
     move |input, taps| {
         let [left, right] = sides(&input);
-        let joined = of_kind(left.window_join("join", &right, tens()), kind);
+        let joined = match every {
+            10 => of_kind(left.window_join("join", &right, tens()), kind),
+            every => of_kind(left.window_join("join", &right, sliding(every)), kind),
+        };
         taps.tap("out", &joined.out);
         taps.tap("late", &joined.late);
     }
@@ -77,7 +86,7 @@ fn co_group(input: Stream<Side>, taps: &mut Taps) {
 
 #[test]
 fn a_record_meets_those_of_its_window_alone() {
-    let mut script = Harness::new(join(Kind::Full));
+    let mut script = Harness::new(join(Kind::Full, 10));
     script
         .record(9, Left((1, 0)))
         .record(10, Right((1, 1)))
@@ -92,7 +101,7 @@ fn a_record_meets_those_of_its_window_alone() {
 
 #[test]
 fn late_before_the_crash_is_late_after_it() {
-    let mut script = Harness::new(join(Kind::Inner));
+    let mut script = Harness::new(join(Kind::Inner, 10));
     script.record(3, Left((1, 0))).watermark(10).barrier().crash();
     script.record(4, Right((1, 1))).record(14, Right((1, 2))).record(15, Left((1, 3))).end();
     assert_eq!(script.output(), ["late@4 Right((1, 1))", "out@19 (Some(3), Some(2))"]);
@@ -174,13 +183,14 @@ fn windows_that_cannot_be_are_a_mistake_with_their_place() {
 struct NestedLoops {
     /// `None` for a co-group.
     kind: Option<Kind>,
+    every: i64,
     watermark: i64,
     open: BTreeMap<(i64, u8), [Vec<u32>; 2]>,
 }
 
 impl NestedLoops {
-    fn new(kind: Option<Kind>) -> Self {
-        Self { kind, watermark: i64::MIN, open: BTreeMap::new() }
+    fn new(kind: Option<Kind>, every: i64) -> Self {
+        Self { kind, every, watermark: i64::MIN, open: BTreeMap::new() }
     }
 
     fn results(&self, end: i64, key: u8, [left, right]: &[Vec<u32>; 2]) -> Vec<String> {
@@ -207,13 +217,16 @@ impl Model for NestedLoops {
     type Record = Side;
 
     fn record(&mut self, at: i64, record: Side) -> Vec<String> {
-        let end = (at / 10 + 1) * 10;
-        if end <= self.watermark {
+        let ends = (-20..20).map(|n| n * self.every + 10).filter(|end| *end > at && *end - 10 <= at);
+        let (open, over): (Vec<_>, Vec<_>) = ends.partition(|end| *end > self.watermark);
+        if open.is_empty() && !over.is_empty() {
             return vec![format!("late@{at} {record:?}")];
         }
         let (Left((key, number)) | Right((key, number))) = record;
-        let lists = self.open.entry((end, key)).or_default();
-        lists[usize::from(matches!(record, Right(_)))].push(number);
+        for end in open {
+            let lists = self.open.entry((end, key)).or_default();
+            lists[usize::from(matches!(record, Right(_)))].push(number);
+        }
         Vec::new()
     }
 
@@ -230,14 +243,15 @@ proptest! {
     #[test]
     fn window_joins_agree_with_nested_loops(
         kind in prop_oneof![Just(Kind::Inner), Just(Kind::Left), Just(Kind::Right), Just(Kind::Full)],
+        every in prop_oneof![Just(10i64), Just(5), Just(3), Just(14)],
         steps in steps(40, side()),
     ) {
-        agree(join(kind), NestedLoops::new(Some(kind)), steps);
+        agree(join(kind, every), NestedLoops::new(Some(kind), every), steps);
     }
 
     #[test]
     fn co_groups_agree_with_nested_loops(steps in steps(40, side())) {
-        agree(co_group, NestedLoops::new(None), steps);
+        agree(co_group, NestedLoops::new(None, 10), steps);
     }
 }
 
