@@ -46,7 +46,7 @@ pub mod prelude {
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
     pub use pelton_operators::{
-        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, Keep,
+        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, Kept,
         KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern, Process, ProcessContext, Sliding,
         Stream, TopN, Tumbling, Update, Watermarks, WindowResult,
     };

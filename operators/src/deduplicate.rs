@@ -1,6 +1,6 @@
 //! `distinct` and `deduplicate`: of the records of a key, one.
 //!
-//! Which one is said by [`Keep`], and how far its word goes by what follows:
+//! Which one is said by [`Kept`], and how far its word goes by what follows:
 //! * [`Deduplicate::for_ever`]: one record for each key there ever is; a few bytes are kept of each;
 //! * [`Deduplicate::within`]: one record for each *group* of a key. A group begins with the first record that is in
 //!   none, and takes all up to a time after it; then the key is forgotten.
@@ -20,7 +20,7 @@ mod within;
 
 /// Which of the records of a key is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum Kept {
     /// The first that arrives, at once: another run may see another one arrive first.
     FirstArrived,
     /// The first by event time, once the watermark has passed it. Of one time, the first that arrives.
@@ -35,7 +35,7 @@ pub enum Keep {
 pub struct Deduplicate<K: Key, T: Data> {
     stream: KeyedStream<K, T>,
     name: String,
-    keep: Keep,
+    keep: Kept,
     location: &'static Location<'static>,
 }
 
@@ -61,17 +61,17 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     /// ```
     #[track_caller]
     pub fn distinct(&self, name: impl Into<String>) -> Stream<T> {
-        self.deduplicate(name, Keep::FirstArrived).for_ever()
+        self.deduplicate(name, Kept::FirstArrived).for_ever()
     }
 
     /// Keeps one record of each key, for ever or of each group of records within a time.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use pelton_operators::{Keep, testing::Harness};
+    /// use pelton_operators::{Kept, testing::Harness};
     ///
     /// let mut script = Harness::new(|clicks, taps| {
-    ///     let clicks = clicks.key_by(|(user, _): &(char, u64)| *user).deduplicate("clicks", Keep::Last);
+    ///     let clicks = clicks.key_by(|(user, _): &(char, u64)| *user).deduplicate("clicks", Kept::Last);
     ///     taps.tap("out", &clicks.within(Duration::from_millis(10)).out);
     /// });
     /// script.record(1, ('a', 1)).record(11, ('a', 4)).record(10, ('a', 3)).record(5, ('a', 2)).watermark(11);
@@ -80,7 +80,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     /// assert_eq!(script.output(), ["out@20 ('a', 4)"]);
     /// ```
     #[track_caller]
-    pub fn deduplicate(&self, name: impl Into<String>, keep: Keep) -> Deduplicate<K, T> {
+    pub fn deduplicate(&self, name: impl Into<String>, keep: Kept) -> Deduplicate<K, T> {
         Deduplicate { stream: self.clone(), name: name.into(), keep, location: Location::caller() }
     }
 }
@@ -89,11 +89,11 @@ impl<K: Key, T: Data + Sync> Deduplicate<K, T> {
     /// One record for each key there ever is.
     ///
     /// ```
-    /// use pelton_operators::{Keep, testing::Harness};
+    /// use pelton_operators::{Kept, testing::Harness};
     ///
     /// let mut script = Harness::new(|clicks, taps| {
     ///     let clicks = clicks.key_by(|(user, _): &(char, u64)| *user);
-    ///     taps.tap("out", &clicks.deduplicate("first", Keep::First).for_ever());
+    ///     taps.tap("out", &clicks.deduplicate("first", Kept::First).for_ever());
     /// });
     /// script.record(5, ('a', 1)).record(3, ('a', 2)).record(4, ('a', 3)).watermark(4).record(9, ('a', 4)).end();
     /// assert_eq!(script.output(), ["out@3 ('a', 2)"]);
@@ -103,11 +103,11 @@ impl<K: Key, T: Data + Sync> Deduplicate<K, T> {
         let about = ("deduplicate", format!("{keep:?}, for ever"));
         let types = PhantomData::<(K, T)>;
         match keep {
-            Keep::FirstArrived => {
+            Kept::FirstArrived => {
                 stream.operator(name, about, location, for_ever::FirstArrived { types }).out
             }
-            Keep::First => stream.operator(name, about, location, for_ever::First { types }).out,
-            Keep::Last => stream.operator(name, about, location, for_ever::Last { types }).out,
+            Kept::First => stream.operator(name, about, location, for_ever::First { types }).out,
+            Kept::Last => stream.operator(name, about, location, for_ever::Last { types }).out,
         }
     }
 
@@ -122,11 +122,11 @@ impl<K: Key, T: Data + Sync> Deduplicate<K, T> {
         let about = ("deduplicate", format!("{keep:?} within {time:?}"));
         let types = PhantomData::<(K, T)>;
         let processed = match keep {
-            Keep::FirstArrived => {
+            Kept::FirstArrived => {
                 stream.operator(name, about, location, within::FirstArrived { within_ms, types })
             }
-            Keep::First => stream.operator(name, about, location, within::First { within_ms, types }),
-            Keep::Last => stream.operator(name, about, location, within::Last { within_ms, types }),
+            Kept::First => stream.operator(name, about, location, within::First { within_ms, types }),
+            Kept::Last => stream.operator(name, about, location, within::Last { within_ms, types }),
         };
         Deduplicated { out: processed.out, late: processed.side }
     }

@@ -37,7 +37,7 @@ pub mod window;
 pub use aggregate::Aggregate;
 pub use async_io::{Answered, Async, AsyncClient, Backoff, NoAnswer, Unanswered};
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
-pub use deduplicate::{Deduplicate, Deduplicated, Keep};
+pub use deduplicate::{Deduplicate, Deduplicated, Kept};
 pub use job::Job;
 pub use joins::{Group, IntervalJoin, Join, Joined, Late, TemporalJoin, WindowJoin};
 pub use keyed_stream::KeyedStream;

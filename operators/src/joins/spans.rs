@@ -28,7 +28,9 @@ impl Default for Spans {
 impl Spans {
     /// What is wrong with the windows, if anything.
     pub fn of<T>(windows: &Windows<T>) -> Result<Self, String> {
-        let Cut::Aligned(windows) = &windows.cut;
+        let Cut::Aligned(windows) = &windows.cut else {
+            return Err("two streams meet in windows that lie at the same times for all keys: tumbling, sliding, cumulative".to_owned());
+        };
         if windows.domain() == TimeDomain::Processing {
             return Err(
                 "records of two streams do not meet by the clock: join in windows of event time".to_owned()

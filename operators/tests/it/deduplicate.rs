@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pelton_operators::testing::{Harness, Taps};
-use pelton_operators::{Keep, Stream};
+use pelton_operators::{Kept, Stream};
 use proptest::prelude::*;
 
 use crate::model::{Model, agree, steps};
@@ -12,7 +12,7 @@ use crate::model::{Model, agree, steps};
 /// Records are (key, number).
 type Row = (u8, u32);
 
-fn within(keep: Keep, ms: u64) -> impl Fn(Stream<Row>, &mut Taps) {
+fn within(keep: Kept, ms: u64) -> impl Fn(Stream<Row>, &mut Taps) {
     move |input, taps| {
         let keyed = input.key_by(|(key, _)| *key);
         let left = keyed.deduplicate("one", keep).within(Duration::from_millis(ms));
@@ -21,7 +21,7 @@ fn within(keep: Keep, ms: u64) -> impl Fn(Stream<Row>, &mut Taps) {
     }
 }
 
-fn for_ever(keep: Keep) -> impl Fn(Stream<Row>, &mut Taps) {
+fn for_ever(keep: Kept) -> impl Fn(Stream<Row>, &mut Taps) {
     move |input, taps| {
         taps.tap("out", &input.key_by(|(key, _)| *key).deduplicate("one", keep).for_ever());
     }
@@ -29,21 +29,21 @@ fn for_ever(keep: Keep) -> impl Fn(Stream<Row>, &mut Taps) {
 
 #[test]
 fn what_has_been_is_known_after_a_crash() {
-    let mut script = Harness::new(for_ever(Keep::FirstArrived));
+    let mut script = Harness::new(for_ever(Kept::FirstArrived));
     script.record(5, (1, 0)).barrier().record(6, (2, 1)).crash().record(7, (2, 2)).record(3, (1, 3));
     assert_eq!(script.output(), ["out@5 (1, 0)", "out@6 (2, 1)", "out@7 (2, 2)"]);
 }
 
 #[test]
 fn the_last_may_be_told_of_again_and_again() {
-    let mut script = Harness::new(for_ever(Keep::Last));
+    let mut script = Harness::new(for_ever(Kept::Last));
     script.record(5, (1, 0)).record(4, (1, 1)).record(5, (1, 2)).record(9, (1, 3));
     assert_eq!(script.output(), ["out@5 (1, 0)", "out@5 (1, 2)", "out@9 (1, 3)"]);
 }
 
 #[test]
 fn a_group_ends_at_its_time_and_not_after_a_pause() {
-    let mut script = Harness::new(within(Keep::FirstArrived, 10));
+    let mut script = Harness::new(within(Kept::FirstArrived, 10));
     for (number, at) in [0, 6, 9, 10, 15, 20].into_iter().enumerate() {
         script.record(at, (1, number as u32));
     }
@@ -52,7 +52,7 @@ fn a_group_ends_at_its_time_and_not_after_a_pause() {
 
 #[test]
 fn the_last_of_a_group_comes_when_it_is_over_and_is_on_time() {
-    let mut script = Harness::new(within(Keep::Last, 10));
+    let mut script = Harness::new(within(Kept::Last, 10));
     script.record(0, (1, 0)).record(3, (1, 1)).watermark(5).record(7, (1, 2)).watermark(9);
     assert_eq!(script.output(), [""; 0]);
     script.watermark(10).barrier();
@@ -63,7 +63,7 @@ fn the_last_of_a_group_comes_when_it_is_over_and_is_on_time() {
 
 #[test]
 fn times_at_the_ends_of_time_do_no_harm() {
-    for keep in [Keep::FirstArrived, Keep::First, Keep::Last] {
+    for keep in [Kept::FirstArrived, Kept::First, Kept::Last] {
         for build in [Box::new(for_ever(keep)) as Box<dyn Fn(_, &mut Taps)>, Box::new(within(keep, 10))] {
             let mut script = Harness::new(build);
             for at in [i64::MAX, i64::MIN, i64::MAX - 1, 0, i64::MIN + 1] {
@@ -83,7 +83,7 @@ fn a_time_that_is_none_is_a_mistake() {
     ] {
         let mistake = std::panic::catch_unwind(|| {
             Harness::new(|input: Stream<Row>, taps| {
-                taps.tap("out", &input.key_by(|row| row.0).deduplicate("one", Keep::Last).within(time).out);
+                taps.tap("out", &input.key_by(|row| row.0).deduplicate("one", Kept::Last).within(time).out);
             })
         });
         let message = *mistake.err().unwrap().downcast::<String>().unwrap();
@@ -94,7 +94,7 @@ fn a_time_that_is_none_is_a_mistake() {
 /// All records that were not late, in the order of arrival, and the lines that have been given.
 #[derive(Clone)]
 struct Groups {
-    keep: Keep,
+    keep: Kept,
     /// `None` for ever.
     within: Option<i64>,
     watermark: i64,
@@ -103,14 +103,14 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(keep: Keep, within: Option<i64>) -> Self {
+    fn new(keep: Kept, within: Option<i64>) -> Self {
         Self { keep, within, watermark: i64::MIN, rows: Vec::new(), given: BTreeSet::new() }
     }
 
     /// The records that are kept of all, with the time at which they come and whether that is known.
     fn kept(&self) -> Vec<String> {
         let mut rows = self.rows.clone();
-        if self.keep != Keep::FirstArrived {
+        if self.keep != Kept::FirstArrived {
             rows.sort_by_key(|(at, _)| *at);
             rows.retain(|(at, _)| *at < self.watermark);
         }
@@ -125,13 +125,13 @@ impl Groups {
                 _ => {
                     let over = groups.insert(row.0, (until, last(until)));
                     match self.keep {
-                        Keep::FirstArrived | Keep::First => lines.push(format!("out@{at} {row:?}")),
-                        Keep::Last => lines.extend(over.map(|(_, line)| line)),
+                        Kept::FirstArrived | Kept::First => lines.push(format!("out@{at} {row:?}")),
+                        Kept::Last => lines.extend(over.map(|(_, line)| line)),
                     }
                 }
             }
         }
-        if self.keep == Keep::Last {
+        if self.keep == Kept::Last {
             let over = groups.into_values().filter(|(until, _)| *until <= self.watermark);
             lines.extend(over.map(|(_, line)| line));
         }
@@ -210,32 +210,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn the_first_to_arrive_agrees(ms in 1u64..20, steps in steps(60, (0u8..3, any::<u32>()))) {
-        agree(within(Keep::FirstArrived, ms), Groups::new(Keep::FirstArrived, Some(ms as i64)), steps);
+        agree(within(Kept::FirstArrived, ms), Groups::new(Kept::FirstArrived, Some(ms as i64)), steps);
     }
 
     #[test]
     fn the_first_agrees(ms in 1u64..20, steps in steps(60, (0u8..3, any::<u32>()))) {
-        agree(within(Keep::First, ms), Groups::new(Keep::First, Some(ms as i64)), steps);
+        agree(within(Kept::First, ms), Groups::new(Kept::First, Some(ms as i64)), steps);
     }
 
     #[test]
     fn the_last_agrees(ms in 1u64..20, steps in steps(60, (0u8..3, any::<u32>()))) {
-        agree(within(Keep::Last, ms), Groups::new(Keep::Last, Some(ms as i64)), steps);
+        agree(within(Kept::Last, ms), Groups::new(Kept::Last, Some(ms as i64)), steps);
     }
 
     #[test]
     fn the_first_to_arrive_for_ever_agrees(steps in steps(60, (0u8..9, any::<u32>()))) {
-        agree(for_ever(Keep::FirstArrived), Groups::new(Keep::FirstArrived, None), steps);
+        agree(for_ever(Kept::FirstArrived), Groups::new(Kept::FirstArrived, None), steps);
     }
 
     #[test]
     fn the_first_for_ever_agrees(steps in steps(60, (0u8..9, any::<u32>()))) {
         let model = First { watermark: i64::MIN, waiting: Vec::new(), given: BTreeSet::new() };
-        agree(for_ever(Keep::First), model, steps);
+        agree(for_ever(Kept::First), model, steps);
     }
 
     #[test]
     fn the_last_for_ever_agrees(steps in steps(60, (0u8..3, any::<u32>()))) {
-        agree(for_ever(Keep::Last), Last::default(), steps);
+        agree(for_ever(Kept::Last), Last::default(), steps);
     }
 }
