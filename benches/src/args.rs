@@ -79,6 +79,9 @@ pub struct Args {
     /// before it [default: 1]
     #[arg(long, value_name = "N", help_heading = SHAPE, value_parser = value_parser!(u32).range(1..=10_000))]
     pub operators: Option<u32>,
+    /// `sliding-sum` alone: windows that each record is in; a divisor of 3,600 [default: 10]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=3_600))]
+    pub slides: Option<u32>,
     /// Run as the child of a `startup` or `recovery` run, with its job in this directory
     #[arg(long, hide = true, value_name = "DIR")]
     pub child: Option<PathBuf>,
@@ -93,7 +96,7 @@ impl Args {
             (_, Workload::Latency) => 20 * self.rate(),
             (_, Workload::Startup | Workload::Recovery) => u64::MAX,
             (_, Workload::Fraud) => 5_000_000,
-            (_, Workload::LogAppend | Workload::LogScan) => 20_000_000,
+            (_, Workload::SlidingSum | Workload::LogAppend | Workload::LogScan) => 20_000_000,
         })
     }
 
@@ -118,6 +121,8 @@ pub enum Workload {
     KeyedCount,
     /// W2: sums per key over tumbling windows of 10 s of event time
     TumblingSum,
+    /// Sums per key over sliding windows of 3.6 s of event time
+    SlidingSum,
     /// W3: W1 at a fixed rate, from the scheduled time of a record to the sink
     Latency,
     /// From the start of the process to the first output

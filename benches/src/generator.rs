@@ -14,6 +14,10 @@ pub const EVENTS_PER_MS: u64 = 1_000;
 /// The length of the windows of W2, in milliseconds.
 pub const WINDOW_MS: i64 = 10_000;
 
+/// The length of the windows of `sliding-sum`, in milliseconds: a number of many divisors. About 36 records of each of
+/// 100 k keys are in one.
+pub const SLIDING_MS: i64 = 3_600;
+
 /// One record: 24 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

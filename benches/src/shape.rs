@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::args::{Args, Engine, Workload};
+use crate::generator::SLIDING_MS;
 
 /// A record without a payload: key, value, time.
 pub const EVENT_BYTES: usize = 24;
@@ -12,6 +13,8 @@ pub const EVENT_BYTES: usize = 24;
 const LOG_RECORD_BYTES: usize = 150;
 /// The shards of a log.
 const LOG_SHARDS: u32 = 4;
+/// Windows that a record of `sliding-sum` is in.
+const SLIDES: u32 = 10;
 /// The least record of the log: its index, which is checked when it is read back.
 const LEAST_LOG_RECORD_BYTES: usize = 8;
 
@@ -26,6 +29,8 @@ pub struct Shape {
     pub maps: u32,
     /// Counts in a row.
     pub operators: u32,
+    /// Windows that a record is in.
+    pub slides: u32,
 }
 
 impl Shape {
@@ -40,12 +45,13 @@ impl Shape {
             splits: args.splits.unwrap_or(splits),
             maps: args.maps.unwrap_or(0),
             operators: args.operators.unwrap_or(1),
+            slides: args.slides.unwrap_or(SLIDES),
         }
     }
 
     /// Refuses what the workload of `args` does not have: a figure must be of what was asked.
     pub fn check(args: &Args) -> Result<()> {
-        let Args { record_bytes, splits, maps, operators, .. } = args;
+        let Args { record_bytes, splits, maps, operators, slides, .. } = args;
         let (sized, deep, least) = match (args.engine, args.workload) {
             (Engine::Pelton, Workload::KeyedCount) => (true, true, EVENT_BYTES),
             (Engine::Pelton, Workload::LogAppend | Workload::LogScan) => {
@@ -58,6 +64,7 @@ impl Shape {
             ("--splits", splits.is_some(), sized),
             ("--maps", maps.is_some(), deep),
             ("--operators", operators.is_some(), deep),
+            ("--slides", slides.is_some(), args.workload == Workload::SlidingSum),
         ] {
             let engine = match args.engine {
                 Engine::Pelton => "",
@@ -65,6 +72,11 @@ impl Shape {
             };
             ensure!(has || !given, "`{}`{engine} has no `{option}`: leave it out", args.workload);
         }
+        let slides = slides.unwrap_or(SLIDES);
+        ensure!(
+            SLIDING_MS % i64::from(slides) == 0,
+            "{slides} slides do not divide the {SLIDING_MS} ms of a window: give a divisor to `--slides`"
+        );
         let bytes = record_bytes.unwrap_or(usize::MAX);
         ensure!(
             bytes >= least,
@@ -91,11 +103,17 @@ mod tests {
             "keyed-count --record-bytes 100 --splits 10 --maps 2 --operators 3",
             "log-append --record-bytes 8 --splits 10",
             "keyed-count --engine timely",
+            "sliding-sum --slides 360",
         ] {
             assert_eq!(problem(line), None, "{line}");
         }
         for (line, expected) in [
             ("passthrough --maps 2", "`passthrough` has no `--maps`: leave it out"),
+            ("tumbling-sum --slides 2", "`tumbling-sum` has no `--slides`: leave it out"),
+            (
+                "sliding-sum --slides 7",
+                "7 slides do not divide the 3600 ms of a window: give a divisor to `--slides`",
+            ),
             ("log-scan --operators 2", "`log-scan` has no `--operators`: leave it out"),
             (
                 "keyed-count --engine timely --splits 2",

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::args::Workload;
-use crate::generator::{Event, WINDOW_MS, event};
+use crate::generator::{Event, SLIDING_MS, WINDOW_MS, event};
 
 /// A running checksum over the output of a workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -92,6 +92,8 @@ pub struct Input {
     pub keys: u64,
     /// Maps that move a record to the next key, in W1.
     pub maps: u32,
+    /// Windows that a record is in, in `sliding-sum`.
+    pub slides: u32,
 }
 
 /// Fails unless `found` is what `workload` gives for `input`.
@@ -121,12 +123,13 @@ fn expected(workload: Workload, input: &Input) -> Checksum {
             sum
         }),
         Workload::TumblingSum => expected_sums(events, keys),
+        Workload::SlidingSum => expected_sliding_sums(input, SLIDING_MS),
         _ => expected_counts(input),
     }
 }
 
 /// Of a key seen *n* times W1 gives 1, 2, ... *n*.
-fn expected_counts(&Input { events, keys, maps }: &Input) -> Checksum {
+fn expected_counts(&Input { events, keys, maps, .. }: &Input) -> Checksum {
     let mut counts = vec![0u32; usize::try_from(keys).expect("keys fit in memory")];
     (0..events).for_each(|index| counts[event(index, keys).key as usize] += 1);
     let mut sum = Checksum { results: events, sum: 0 };
@@ -155,6 +158,31 @@ fn expected_sums(events: u64, keys: u64) -> Checksum {
     sum
 }
 
+/// The weighted sum of `sliding-sum` is that of its records in all their windows; its results are the distinct (window, key): of
+/// a key that was in a window before, only those windows that it was not in.
+fn expected_sliding_sums(&Input { events, keys, slides, .. }: &Input, size_ms: i64) -> Checksum {
+    let slides = i64::from(slides);
+    let slide_ms = size_ms / slides;
+    let mut sum = in_parallel(events, &|range| {
+        let mut sum = Checksum::default();
+        for Event { key, value, time } in range.map(|index| event(index, keys)) {
+            let last = time - time.rem_euclid(slide_ms);
+            for start in (0..slides).map(|back| last - back * slide_ms) {
+                let weighted = window_weight(key, start).wrapping_mul(value as u64);
+                sum.sum = sum.sum.wrapping_add(weighted);
+            }
+        }
+        sum
+    });
+    let mut seen_in = vec![-slides; usize::try_from(keys).expect("keys fit in memory")];
+    for Event { key, time, .. } in (0..events).map(|index| event(index, keys)) {
+        let slice = time / slide_ms;
+        let before = std::mem::replace(&mut seen_in[key as usize], slice);
+        sum.results += (slice - before).min(slides).unsigned_abs();
+    }
+    sum
+}
+
 /// Adds up `part` over the input, cut into two: the least that any machine has.
 fn in_parallel(events: u64, part: &(dyn Fn(Range<u64>) -> Checksum + Sync)) -> Checksum {
     thread::scope(|scope| {
@@ -171,7 +199,7 @@ mod tests {
 
     const EVENTS: u64 = 30_000;
     const KEYS: u64 = 100;
-    const INPUT: Input = Input { events: EVENTS, keys: KEYS, maps: 0 };
+    const INPUT: Input = Input { events: EVENTS, keys: KEYS, maps: 0, slides: 4 };
 
     fn counts() -> Vec<(u64, u64)> {
         let mut counts = BTreeMap::new();
@@ -240,5 +268,18 @@ mod tests {
         let mut wrong = Checksum::default();
         sums.iter().for_each(|(&(start, key), &sum)| wrong.summed(key, start + WINDOW_MS, sum));
         assert!(check(Workload::TumblingSum, &INPUT, wrong).is_err());
+    }
+    #[test]
+    fn sliding_sums_are_those_of_all_windows() {
+        // Keys leave windows, and come back.
+        let (input, size_ms, slide_ms) = (Input { events: 200_000, keys: 10_000, ..INPUT }, 20, 5);
+        let mut sums: BTreeMap<(i64, u64), i64> = BTreeMap::new();
+        for event in (0..input.events).map(|index| event(index, input.keys)) {
+            let last = event.time - event.time.rem_euclid(slide_ms);
+            (0..4).for_each(|n| *sums.entry((last - n * slide_ms, event.key)).or_default() += event.value);
+        }
+        let mut right = Checksum::default();
+        sums.iter().for_each(|(&(start, key), &sum)| right.summed(key, start, sum));
+        assert_eq!(expected_sliding_sums(&input, size_ms), right);
     }
 }

@@ -1,6 +1,6 @@
 //! The workloads on Pelton, through its public API alone.
 //!
-//! In reading order: [`job`] (how each of them is run), [`throughput`] (W0, W1, W2), [`latency`]
+//! In reading order: [`job`] (how each of them is run), [`throughput`] (W0, W1, W2, `sliding-sum`), [`latency`]
 //! (W3), [`process`] (`startup` and `recovery`, which need a process of their own), [`fraud`]
 //! (the example), and [`log`] (the shard log, without a job). Each verifies its result before it
 //! reports; [`state_files`] looks at the checkpoints that a run has left.
@@ -23,7 +23,9 @@ use crate::report::Report;
 /// Runs the workload that `args` names.
 pub fn run(args: &Args) -> Result<Report> {
     match args.workload {
-        Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum => throughput::run(args),
+        Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum | Workload::SlidingSum => {
+            throughput::run(args)
+        }
         Workload::Latency => latency::run(args),
         Workload::Startup => process::startup(args),
         Workload::Recovery => process::recovery(args),

@@ -1,23 +1,24 @@
-//! W0, W1 and W2: as fast as it goes.
+//! W0, W1, W2 and `sliding-sum`: as fast as it goes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use pelton::prelude::{EventTime, Generator, Job, Stream, Tumbling, Watermarks, WindowResult};
+use pelton::operators::Windows;
+use pelton::prelude::{EventTime, Generator, Job, Sliding, Stream, Tumbling, Watermarks, WindowResult};
 
 use super::job::{self, Tally};
 use super::state_files;
 use crate::args::{Args, Backend, Workload};
-use crate::generator::{Event, WINDOW_MS};
+use crate::generator::{Event, SLIDING_MS, WINDOW_MS};
 use crate::large::{Countable, LargeEvent, next_key};
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::shape::EVENT_BYTES;
+use crate::shape::{EVENT_BYTES, Shape};
 use crate::stopwatch::{Gaps, Stopwatch};
 use crate::verify::{self, Input, w0_map};
 
-/// Runs W0, W1 or W2.
+/// Runs one of them.
 pub fn run(args: &Args) -> Result<Report> {
     let progress = Progress::start(args.events());
     let since = Stopwatch::start();
@@ -25,6 +26,7 @@ pub fn run(args: &Args) -> Result<Report> {
     let build = match args.workload {
         Workload::Passthrough => passthrough,
         Workload::KeyedCount => keyed_count,
+        Workload::SlidingSum => sliding_sum,
         _ => tumbling_sum,
     };
     let directory = job::directory()?;
@@ -35,7 +37,8 @@ pub fn run(args: &Args) -> Result<Report> {
     let (checksum, longest_gap_ms) = tally.take();
     report.checkpoints_completed = ran.status.checkpoints_completed;
     report.max_gap_ms = (elapsed > Gaps::WARM_UP).then_some(longest_gap_ms);
-    let input = Input { events: args.events(), keys: args.keys, maps: args.shape().maps };
+    let Shape { maps, slides, .. } = args.shape();
+    let input = Input { events: args.events(), keys: args.keys, maps, slides };
     verify::check(args.workload, &input, checksum)?;
     if args.shape().operators > 1 && args.backend == Backend::Rocksdb {
         report.files_per_epoch = Some(state_files::check_one_per_epoch(directory.path())?);
@@ -89,7 +92,15 @@ fn count<T: Countable>(mut records: Stream<T>, args: &Args, tally: &Arc<Tally>) 
 }
 
 fn tumbling_sum(job: &mut Job, args: &Args, tally: &Arc<Tally>) {
-    let windows = Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs()));
+    sum_in(Tumbling::of(Duration::from_millis(WINDOW_MS.unsigned_abs())), job, args, tally);
+}
+
+fn sliding_sum(job: &mut Job, args: &Args, tally: &Arc<Tally>) {
+    let size = Duration::from_millis(SLIDING_MS.unsigned_abs());
+    sum_in(Sliding::of(size).every(size / args.shape().slides), job, args, tally);
+}
+
+fn sum_in(windows: impl Into<Windows<Event>>, job: &mut Job, args: &Args, tally: &Arc<Tally>) {
     let sums =
         events(job, args).key_by(|event: &Event| event.key).window("sum", windows).sum(|event| event.value);
     let add = |sum: &mut verify::Checksum, result: &WindowResult<u64, i64>| {

@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<Report> {
     let mut report = Report::now(args, elapsed);
     drop(progress);
     report.max_gap_ms = (elapsed > Gaps::WARM_UP).then_some(longest_gap_ms);
-    verify::check(args.workload, &Input { events, keys, maps: 0 }, checksum)?;
+    verify::check(args.workload, &Input { events, keys, maps: 0, slides: 1 }, checksum)?;
     Ok(report)
 }
 
