@@ -48,7 +48,7 @@ pub mod prelude {
     pub use pelton_operators::{
         Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, Kept,
         KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern, Process, ProcessContext, Sliding,
-        Stream, TopN, Tumbling, Update, Watermarks, WindowResult,
+        Stream, TopN, Tumbling, Update, Watermarks, WindowResult, WindowTotal,
     };
     pub use pelton_operators::{CountWindows, Firing, GlobalWindow, Session, Timing, WindowUpdate};
     pub use pelton_state::{ListTable, MapTable, State, StateMut};

@@ -55,7 +55,7 @@ pub use unkeyed_process::{Process, ProcessContext};
 pub use watermarks::{NoTime, Watermarks};
 pub use window::trigger;
 pub use window::{
-    CountWindows, Cumulative, Evicted, Evictor, FiredWindow, Firing, FiringWindows, GlobalWindow, Keep,
-    Session, Sliding, Timing, Tumbling, Window, WindowAssigner, WindowOut, WindowOutputs, WindowResult,
-    WindowUpdate, Windowed, WindowedStream, Windows,
+    AllWindows, CountWindows, Cumulative, Evicted, Evictor, FiredWindow, Firing, FiringWindows, GlobalWindow,
+    Keep, Session, Sliding, Timing, Tumbling, Window, WindowAssigner, WindowOut, WindowOutputs, WindowResult,
+    WindowTotal, WindowUpdate, Windowed, WindowedAll, WindowedStream, Windows,
 };

@@ -11,7 +11,8 @@
 //!   all keys; `aligned`: their arithmetic, `days`: that of calendars;
 //! * `panes`: the operator that keeps each window by itself; `slices`, with `queue`: that for windows that overlap and share;
 //! * `progress`: the clock that windows go by; `build`: which operator it is;
-//! * [`general`]: the operator for all other windows, and for those with a lateness, a trigger or an evictor.
+//! * [`general`]: the operator for all other windows, and for those with a lateness, a trigger or an evictor;
+//! * `all`: windows over all records, whatever their keys, with `partials` on each worker.
 
 use std::ops::AddAssign;
 use std::panic::Location;
@@ -27,11 +28,13 @@ use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
 
 pub(crate) mod aligned;
+mod all;
 pub(crate) mod build;
 mod cumulative;
 mod days;
 pub mod general;
 mod panes;
+mod partials;
 mod progress;
 mod queue;
 mod queues;
@@ -40,6 +43,7 @@ mod sliding;
 mod tumbling;
 pub(crate) mod windows;
 
+pub use all::{AllWindows, WindowTotal, WindowedAll};
 pub use cumulative::Cumulative;
 pub use general::trigger::{self, Decision, Trigger, TriggerContext};
 pub use general::{

@@ -120,6 +120,14 @@ impl Layout {
         Ok(())
     }
 
+    /// The slice that `time` is in, unless it lies in a gap. What does not overlap is its own slice.
+    pub fn slice_of(&self, time: EventTime) -> OpResult<Option<Slice>> {
+        match self {
+            Self::Apart(apart) => Ok(apart.window_of(time)?.map(|span| Slice { span, last: span.end })),
+            Self::Overlapping(overlapping) => overlapping.slice_of(time).map(Some),
+        }
+    }
+
     /// The start of the window that ends at `end`.
     pub fn start_of(&self, end: EventTime) -> EventTime {
         match self {

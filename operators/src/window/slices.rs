@@ -329,6 +329,12 @@ fn split(parts: &[RestoredPart]) -> OpResult<(Vec<RestoredPart>, Vec<RestoredPar
     let (mut fired, mut watermarks) = (Vec::new(), Vec::new());
     for part in parts {
         let bytes = &part.bytes;
+        if bytes.is_empty() {
+            // It stood for something else before.
+            fired.push(part.clone());
+            watermarks.push(part.clone());
+            continue;
+        }
         let unreadable =
             || OpError::from(format!("{} bytes are not what windows by slices leave", bytes.len()));
         let (length, rest) = bytes.split_first_chunk().ok_or_else(unreadable)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pelton_operators::aggregate::{Fold, Sum};
 use pelton_operators::testing::{Harness, Taps};
-use pelton_operators::{Cumulative, Sliding, Stream, Tumbling, Windowed, Windows};
+use pelton_operators::{Cumulative, Sliding, Stream, Tumbling, Windowed, WindowedAll, Windows};
 use proptest::prelude::*;
 
 type Sale = (u8, u64);
@@ -16,6 +16,11 @@ const fn ms(ms: u64) -> Duration {
 
 fn tap(taps: &mut Taps, windows: &Windowed<u8, u64, Sale>) {
     taps.tap("sum", &windows.out.map(|window| (window.key, window.start.0, window.end.0, window.value)));
+    taps.tap("late", &windows.late);
+}
+
+fn tap_all(taps: &mut Taps, windows: &WindowedAll<u64, Sale>) {
+    taps.tap("sum", &windows.out.map(|window| (0u8, window.start.0, window.end.0, window.value)));
     taps.tap("late", &windows.late);
 }
 
@@ -305,6 +310,7 @@ fn definitions() -> impl Strategy<Value = Definition> {
 #[derive(Clone)]
 struct Model {
     definition: Definition,
+    of_all: bool,
     open: BTreeMap<(i64, i64, u8), u64>,
     watermark: i64,
 }
@@ -316,7 +322,8 @@ impl Model {
             windows += 1;
             if end > watermark {
                 is_late = false;
-                *self.open.entry((end, start, key)).or_default() += amount;
+                let of = if self.of_all { 0 } else { key };
+                *self.open.entry((end, start, of)).or_default() += amount;
             }
         }
         (windows > 0 && is_late).then(|| format!("late@{at} {:?}", (key, amount)))
@@ -336,20 +343,32 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn agrees(definition: &Definition, merges: bool, steps: &[Step]) -> Result<(), TestCaseError> {
+/// Who aggregates what.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    /// Each key's records, by an aggregate that merges, or not.
+    Key { merges: bool },
+    /// All records.
+    All { merges: bool },
+}
+
+fn agrees(definition: &Definition, of: Of, steps: &[Step]) -> Result<(), TestCaseError> {
     let cut = definition.clone();
+    let sum = || Sum::new(|(_, amount): &Sale| *amount);
+    let fold = || Fold::new(|sum: &mut u64, (_, amount): Sale| *sum += amount);
     let mut script = Harness::new(move |sales: Stream<Sale>, taps| {
-        let cut = sales.key_by(|(key, _)| *key).window("sums", cut.cut());
-        tap(
-            taps,
-            &match merges {
-                true => cut.aggregate(Sum::new(|(_, amount): &Sale| *amount)),
-                false => cut.aggregate(Fold::new(|sum: &mut u64, (_, amount): Sale| *sum += amount)),
-            },
-        );
+        let by_key = || sales.key_by(|(key, _)| *key).window("sums", cut.cut());
+        let all = || sales.window_all("sums", cut.cut());
+        match of {
+            Of::Key { merges: true } => tap(taps, &by_key().aggregate(sum())),
+            Of::Key { merges: false } => tap(taps, &by_key().aggregate(fold())),
+            Of::All { merges: true } => tap_all(taps, &all().aggregate(sum())),
+            Of::All { merges: false } => tap_all(taps, &all().aggregate(fold())),
+        }
     });
     let definition = definition.clone();
-    let mut model = Model { definition, open: BTreeMap::new(), watermark: i64::MIN };
+    let of_all = matches!(of, Of::All { .. });
+    let mut model = Model { definition, of_all, open: BTreeMap::new(), watermark: i64::MIN };
     let mut saved = model.clone();
     for step in steps {
         let mut expected = Vec::new();
@@ -393,11 +412,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn windows_agree_with_the_model(definition in definitions(), steps in steps()) {
-        agrees(&definition, true, &steps)?;
+        agrees(&definition, Of::Key { merges: true }, &steps)?;
     }
 
     #[test]
     fn windows_of_what_does_not_merge_agree_with_the_model(definition in definitions(), steps in steps()) {
-        agrees(&definition, false, &steps)?;
+        agrees(&definition, Of::Key { merges: false }, &steps)?;
+    }
+    #[test]
+    fn windows_over_all_records_agree_with_the_model(definition in definitions(), steps in steps(), merges: bool) {
+        agrees(&definition, Of::All { merges }, &steps)?;
     }
 }
