@@ -15,6 +15,7 @@ const TYPES: &[&str] = &[
     "Stream",
     "KeyedStream",
     "WindowedStream",
+    "AllWindows",
     "Processed",
     "Tumbling",
     "Sliding",

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pelton::dataflow::record::Data;
-use pelton::operators::Windowed;
-use pelton::operators::aggregate::Count;
+use pelton::operators::aggregate::{Count, Sum};
+use pelton::operators::{WindowTotal, Windowed};
 use pelton::prelude::*;
 
 use super::drive::{Case, Line, Place};
@@ -165,6 +165,66 @@ pub const OVERLAPPING: Case = Case {
         Event::all(place.seed).for_each(|event| *sums.entry(event.key).or_default() += event.amount);
         let (start, end) = (-HALF_PAST_FIVE_MS, DAY_MS - HALF_PAST_FIVE_MS);
         place.in_order("days", sums.into_iter().map(|(key, sum)| line(key, start, end, &sum.to_string())));
+    },
+};
+
+/// All keys together: a part on each worker, and all on one.
+pub const ALL: Case = Case {
+    covers: &[
+        "Stream::window_all",
+        "AllWindows::count",
+        "AllWindows::sum",
+        "AllWindows::reduce",
+        "AllWindows::fold",
+        "AllWindows::aggregate",
+    ],
+    wire: |job, place| {
+        let events = place.events(job);
+        let sliding = || {
+            let size = Duration::from_millis(SIZE_MS.unsigned_abs());
+            Sliding::of(size).every(Duration::from_millis(20)).offset(OFFSET_MS)
+        };
+        let show =
+            |window: WindowTotal<u64>| line(0, window.start.0, window.end.0, &window.value.to_string());
+        let sums = events.window_all("sums", sliding()).sum(|event| event.amount);
+        place.keep("sums", &sums.out.map(show));
+        let fold = events.window_all("fold", sliding()).fold(|sum: &mut u64, event| *sum += event.amount);
+        place.keep("fold", &fold.out.map(show));
+        let tumbling =
+            events.window_all("tumbling", windows()).aggregate(Sum::new(|event: &Event| event.amount));
+        place.keep("tumbling", &tumbling.out.map(show));
+        let counts = events.window_all("counts", windows()).count();
+        let last = events.window_all("last", windows()).reduce(|a, b| if a.id > b.id { a } else { b });
+        place.keep("counts", &counts.out.map(|window| (0, format!("{} {}", window.start, window.value))));
+        place.keep("last", &last.out.map(|window| (0, format!("{} {}", window.start, window.value.id))));
+        place.keep(
+            "late",
+            &sums.late.union([fold.late, tumbling.late]).map(|event| (event.key, format!("{event:?}"))),
+        );
+    },
+    check: |place| {
+        let check = |name: &str, period_ms: i64| {
+            let mut sums: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+            for ((_, end, start), sum) in sums_of(place.seed, period_ms, &[SIZE_MS]) {
+                *sums.entry((end, start)).or_default() += sum;
+            }
+            let lines = sums.into_iter().map(|((end, start), sum)| line(0, start, end, &sum.to_string()));
+            place.in_order(name, lines);
+        };
+        check("sums", 20);
+        check("fold", 20);
+        check("tumbling", SIZE_MS);
+        place.in_order("late", []);
+        let mut groups: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+        Event::all(place.seed).for_each(|event| {
+            groups.entry(start_of(event.at, SIZE_MS, OFFSET_MS)).or_default().push(event.id)
+        });
+        let counts = groups.iter().map(|(start, ids)| (0, format!("{} {}", EventTime(*start), ids.len())));
+        place.in_order("counts", counts);
+        let last = groups
+            .iter()
+            .map(|(start, ids)| (0, format!("{} {}", EventTime(*start), ids.iter().max().unwrap())));
+        place.in_order("last", last);
     },
 };
 
