@@ -12,6 +12,7 @@ mod groups;
 mod mistakes;
 mod nots;
 mod quantifiers;
+mod sequences;
 
 mod skips;
 mod time;

@@ -82,7 +82,10 @@ fn the_examples_of_the_documentation() {
     };
     let events = "a1 b1 c1 c2 c3 d1";
     check(either("abc").no_skip(), events, &["a1 b1 c1 c2 c3 d1", "b1 c1 c2 c3 d1", "c1 c2 c3 d1"]);
+    check(either("abc").skip_to_next(), events, &["a1 b1 c1 c2 c3 d1", "b1 c1 c2 c3 d1", "c1 c2 c3 d1"]);
+    check(either("abc").skip_past_last(), events, &["a1 b1 c1 c2 c3 d1"]);
     check(either("abc").skip_to_first("c"), events, &["a1 b1 c1 c2 c3 d1", "c1 c2 c3 d1"]);
+    check(either("abc").skip_to_last("c"), events, &["a1 b1 c1 c2 c3 d1"]);
     check(either("ac").skip_to_first("c"), events, &["a1 b1 c1 c2 c3 d1", "c1 c2 c3 d1"]);
 }
 
