@@ -109,6 +109,11 @@ impl<T> Buffer<T> {
         self.links.add(Link { event, stage, earlier, owners: 1 })
     }
 
+    /// How many events there are.
+    pub fn events(&self) -> usize {
+        self.events.entries.len() - self.events.free.len()
+    }
+
     /// Holds a link once more.
     pub fn hold(&mut self, link: u32) {
         self.links.get_mut(link).owners += 1;

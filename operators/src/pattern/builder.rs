@@ -115,8 +115,8 @@ pub(super) enum AfterMatch {
 /// A mistake, and the place in the user's code.
 pub(super) type Mistake = (String, &'static Location<'static>);
 
-/// How many partial matches of a key there may be at a time, unless [`Pattern::at_most`] says more:
-/// about a megabyte, which a checkpoint can still rewrite for a key that is at work.
+/// How many partial matches of a key there may be at a time, and how many events in them, unless
+/// [`Pattern::at_most`] says more: about a megabyte, which a checkpoint can still rewrite for a key that is at work.
 const PARTIAL_MATCHES: usize = 10_000;
 
 /// A pattern of events, to be looked for in each key's records by
@@ -477,8 +477,8 @@ impl<T: 'static> Pattern<T> {
         self
     }
 
-    /// How many partial matches of a key there may be at a time: 10,000 if nothing is said. One more
-    /// fails the job, or see [`Pattern::drop_oldest`].
+    /// How many partial matches of a key there may be at a time, and how many events in all of them
+    /// together: 10,000 if nothing is said. One more fails the job, or see [`Pattern::drop_oldest`].
     #[track_caller]
     pub fn at_most(mut self, partial_matches: usize) -> Self {
         if partial_matches == 0 {
@@ -488,7 +488,7 @@ impl<T: 'static> Pattern<T> {
         self
     }
 
-    /// When there are too many partial matches of a key, the oldest are dropped, which loses the
+    /// When there is too much of a key, its oldest partial matches are dropped, which loses the
     /// matches that would have come of them. They go to `timed_out`, marked as
     /// [`Ended::Dropped`](super::Ended::Dropped), so that its figures tell how many.
     pub fn drop_oldest(mut self) -> Self {

@@ -300,7 +300,7 @@ fn set_timer<K: Key, T>(
 
 fn too_many<K: Key, T>(program: &Program<T>, key: &K) -> String {
     format!(
-        "key {key:?} has more than {} partial matches at a time: give the pattern a shorter `within` or narrower conditions, \
+        "key {key:?} has more than {} partial matches, or events in them, at a time: give the pattern a shorter `within` or narrower conditions, \
          allow it more with `.at_most(n)`, or let it `.drop_oldest()`",
         program.at_most
     )

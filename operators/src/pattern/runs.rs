@@ -102,7 +102,7 @@ pub(super) trait Decide<T> {
     fn decide(&mut self, at: EventTime, outcome: Outcome, buffer: &Buffer<T>, link: u32);
 }
 
-/// There are more partial matches than allowed.
+/// There are more partial matches, or events in them, than allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
@@ -290,24 +290,30 @@ impl<T> Active<T> {
         }
     }
 
+    /// Partial matches and their events are counted, so that a checkpoint has no more than that to write of
+    /// a key besides the records that wait.
     fn keep_to_limit(
         &mut self,
         program: &Program<T>,
         now: EventTime,
         out: &mut impl Decide<T>,
     ) -> Result<(), TooMany> {
-        let excess = (self.runs.len() + self.found.len()).saturating_sub(program.at_most);
-        if excess == 0 {
-            return Ok(());
-        }
-        if !program.drops_oldest || excess > self.runs.len() {
-            return Err(TooMany);
-        }
-        for run in self.runs.drain(..excess) {
+        let mut dropped = 0;
+        while self.runs.len() - dropped + self.found.len() > program.at_most
+            || self.buffer.events() > program.at_most
+        {
+            // What is left are matches that wait: those are not dropped.
+            let Some(run) = self.runs.get(dropped).filter(|_| program.drops_oldest) else {
+                return Err(TooMany);
+            };
             out.decide(now, Outcome::Partial(Ended::Dropped), &self.buffer, run.link);
             self.buffer.release(run.link);
+            dropped += 1;
         }
-        self.release(program, now, out);
+        if dropped > 0 {
+            self.runs.drain(..dropped);
+            self.release(program, now, out);
+        }
         Ok(())
     }
 

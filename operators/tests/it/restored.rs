@@ -14,7 +14,8 @@ use pelton_dataflow::settings::Settings;
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
-    Context, Job, KeyedProcess, KeyedStream, NoSide, Sliding, Stream, Tumbling, Watermarks, WindowResult,
+    Context, Job, KeyedProcess, KeyedStream, Match, NoSide, Pattern, Sliding, Stream, Tumbling, Watermarks,
+    WindowResult,
 };
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::checkpoint::store::CheckpointStore;
@@ -219,6 +220,26 @@ fn what_was_late_is_late_after_a_second_crash_too() {
     let mut second = Lone::from_parts(&[part], windows);
     let mut out = second.records(15);
     assert_eq!(values::<u64>(&mut out, 1), [left], "key {right} was at 13");
+}
+
+#[test]
+fn what_is_late_for_a_pattern_is_a_matter_of_the_key() {
+    let [left, right] = keys();
+    let pattern = |keyed: &KeyedStream<u64, u64>| {
+        let found = keyed.pattern("twice", Pattern::begin("one", |_| true).next("other", |_| true));
+        found.matches.sink("out", Collect::new().0);
+    };
+    let mut patterns = Lone::restored(pattern);
+    assert_eq!(values::<u64>(&mut patterns.records(15), 2), [left], "{right} was at 10");
+    patterns.watermark(17);
+    let mut late = values::<u64>(&mut patterns.records(16), 2);
+    late.sort_unstable();
+    assert_eq!(late.len(), 2);
+    assert_eq!(values::<u64>(&mut patterns.records(18), 2), [left]);
+    let _none_late = patterns.records(21);
+    // The left key has had one record in time, the right one three.
+    let found: Vec<_> = values::<Match<u64, u64>>(&mut patterns.watermark(30), 0);
+    assert_eq!(found.iter().map(|found| found.key).collect::<Vec<_>>(), [right, right]);
 }
 
 /// Emits the watermark of each record, and whether it is late.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use pelton_operators::Pattern;
-use pelton_operators::testing::Harness;
+use pelton_operators::testing::{Harness, Taps};
+use pelton_operators::{Pattern, Stream};
+use proptest::prelude::*;
 
 use super::{Event, is, script};
+use crate::model::{Model, agree, steps};
 
 fn pattern() -> Pattern<Event> {
     let pattern =
@@ -88,4 +90,69 @@ fn matches_are_emitted_in_slices() {
     expected.sort();
     found.sort();
     assert_eq!(found, expected);
+}
+
+/// A key, and a kind of event.
+type Keyed = (u8, char);
+
+/// An `a`, any later `b`, and the first `c` after that, all in less than 15.
+#[expect(clippy::needless_pass_by_value, reason = "the harness hands the stream over")]
+fn any_and_first(input: Stream<Keyed>, taps: &mut Taps) {
+    let of = |kind: char| move |event: &Keyed| event.1 == kind;
+    let pattern = Pattern::begin("a", of('a')).followed_by_any("b", of('b')).followed_by("c", of('c'));
+    let found = input.key_by(|(key, _)| *key).pattern("pattern", pattern.within(Duration::from_millis(15)));
+    let times = |found: &pelton_operators::Match<u8, Keyed>| {
+        (found.key, found.events.iter().map(|(_, record)| record.time.0).collect::<Vec<_>>())
+    };
+    taps.tap("match", &found.select(times));
+    taps.tap("late", &found.late);
+}
+
+/// Three loops over all that has come in time.
+#[derive(Clone)]
+struct ThreeLoops {
+    came: Vec<(i64, Keyed)>,
+    watermark: i64,
+}
+
+impl Model for ThreeLoops {
+    type Record = Keyed;
+
+    fn record(&mut self, at: i64, record: Keyed) -> Vec<String> {
+        if at < self.watermark {
+            return vec![format!("late@{at} {record:?}")];
+        }
+        self.came.push((at, record));
+        Vec::new()
+    }
+
+    fn watermark(&mut self, at: i64) -> Vec<String> {
+        let from = std::mem::replace(&mut self.watermark, at);
+        let mut lines = Vec::new();
+        let mut events = self.came.clone();
+        events.sort_by_key(|(time, _)| *time);
+        for (first, (start, (key, _))) in events.iter().enumerate().filter(|(_, (_, event))| event.1 == 'a') {
+            for (second, (middle, _)) in
+                events.iter().enumerate().filter(|(_, (_, event))| *event == (*key, 'b'))
+            {
+                let third = events
+                    .iter()
+                    .enumerate()
+                    .find(|(third, (_, event))| *third > second && *event == (*key, 'c'));
+                let Some((_, (end, _))) = third.filter(|_| second > first) else { continue };
+                if end - start < 15 && (from..at).contains(end) {
+                    lines.push(format!("match@{end} {:?}", (key, [start, middle, end])));
+                }
+            }
+        }
+        lines
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn out_of_order_with_barriers_and_crashes(steps in steps(40, (0u8..2, prop_oneof![Just('a'), Just('b'), Just('c'), Just('x')]))) {
+        agree(any_and_first, ThreeLoops { came: Vec::new(), watermark: i64::MIN }, steps);
+    }
 }

@@ -132,7 +132,10 @@ fn too_many_partial_matches_of_a_key_fail_the_job_and_name_the_key() {
             .record(3, Event::read("a3"))
             .end();
     });
-    assert!(message.contains("key () has more than 2 partial matches at a time"), "{message}");
+    assert!(
+        message.contains("key () has more than 2 partial matches, or events in them, at a time"),
+        "{message}"
+    );
     assert!(message.contains("operator `pattern` failed"), "{message}");
     let mut dropping = script(pattern().drop_oldest());
     dropping.record(1, Event::read("a1")).record(2, Event::read("a2")).record(3, Event::read("a3"));
@@ -141,6 +144,25 @@ fn too_many_partial_matches_of_a_key_fail_the_job_and_name_the_key() {
     let mut found = dropping.output();
     found.sort_by_key(|line| !line.starts_with("partial"));
     assert_eq!(found, expected);
+}
+
+/// One partial match, of ever more events.
+#[test]
+fn events_are_counted_too() {
+    let pattern =
+        || a().followed_by("b", is('b')).one_or_more().greedy().followed_by("c", is('c')).unbounded();
+    let events = ["a1", "b1", "b2", "b3"];
+    let play = move |pattern: Pattern<Event>| {
+        let mut script = script(pattern);
+        for (at, event) in (1..).zip(events) {
+            script.record(at, Event::read(event));
+        }
+        script.end().output()
+    };
+    let message = failure(move || drop(play(pattern().at_most(3))));
+    assert!(message.contains("more than 3 partial matches, or events in them"), "{message}");
+    assert_eq!(play(pattern().at_most(3).drop_oldest()), [r#"partial@4 (Dropped, "a1 b1 b2 b3")"#]);
+    assert_eq!(play(pattern().at_most(4)), [""; 0]);
 }
 
 #[test]
