@@ -19,6 +19,8 @@ mod naive;
 mod q0;
 mod q1;
 mod q10;
+mod q11;
+mod q12;
 mod q13;
 mod q14;
 mod q15;
@@ -32,6 +34,7 @@ mod q21;
 mod q22;
 mod q3;
 mod q4;
+mod q5;
 mod q6;
 mod q7;
 mod q8;
@@ -71,7 +74,8 @@ macro_rules! queries {
     (@wire $query:ident $wire:ident) => { $query::$wire };
 }
 
-queries!(q0, q1, q2, q3, q4, q6, q7, q8, q9, q10 by wire, q13, q14, q15, q16, q17, q18, q19, q20, q21, q22);
+queries!(
+    q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, q10 by wire, q11, q12, q13, q14, q15, q16, q17, q18, q19, q20, q21, q22);
 
 /// No query: events are counted and dropped. What a query is held against, as generating is part of
 /// all of them.

@@ -12,7 +12,7 @@ use nexmark::{QUERIES, Query};
 use pelton::operators::Job;
 use pelton::runtime::{CheckpointInterval, JobSettings, JobSpec, RestartStrategy};
 use pelton::state::Backend;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const EVENTS: u64 = 100_000;
 const EVENTS_IN_FILE: u64 = 3_000;
@@ -43,9 +43,23 @@ fn counted(rows: impl IntoIterator<Item = Value>) -> BTreeMap<String, usize> {
     counts
 }
 
+/// The rows of `q12`, those of each bidder added up: which window of the machine's clock a bid falls into is
+/// told by nothing else. That they are windows is checked here.
+fn without_windows(rows: impl Iterator<Item = Value>) -> Vec<Value> {
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for row in rows {
+        let [bidder, count, start, end] =
+            ["bidder", "bid_count", "starttime", "endtime"].map(|column| row[column].as_u64().unwrap());
+        assert!(start % 10_000 == 0 && end == start + 10_000 && count > 0, "{row}");
+        *counts.entry(bidder).or_default() += count;
+    }
+    counts.into_iter().map(|(bidder, count)| json!({"bidder": bidder, "bid_count": count})).collect()
+}
+
 /// Holds what was `found` against the reference; how many rows that has.
 fn compare(query: &Query, events: &[Event], found: &[String]) -> usize {
-    let found = counted(found.iter().map(|row| serde_json::from_str(row).unwrap()));
+    let found = found.iter().map(|row| serde_json::from_str(row).unwrap());
+    let found = if query.name == "q12" { counted(without_windows(found)) } else { counted(found) };
     let expected = counted((query.naive)(events));
     let missing = expected.iter().find(|(row, count)| found.get(*row) != Some(count));
     let wrong = found.iter().find(|(row, count)| expected.get(*row) != Some(count));
@@ -89,4 +103,6 @@ macro_rules! checked {
     };
 }
 
-checked!(q0, q1, q2, q3, q4, q6, q7, q8, q9, q10, q13, q14, q15, q16, q17, q18, q19, q20, q21, q22);
+checked!(
+    q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, q10, q11, q12, q13, q14, q15, q16, q17, q18, q19, q20, q21, q22
+);

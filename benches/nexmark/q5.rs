@@ -1,0 +1,53 @@
+//! q5, hot items: of every 10 seconds, every 2 seconds, the auctions with the most bids.
+
+use std::time::Duration;
+
+use pelton::prelude::{Deserialize, Serialize, Sliding, Stream, Tumbling};
+
+use crate::model::{Event, Views};
+use crate::results::Row;
+
+/// An auction that no other had more bids than in some window, and how many.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hot {
+    auction: u64,
+    num: u64,
+}
+
+impl Row for Hot {}
+
+const WINDOW: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The auctions with the most bids so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Hottest {
+    num: u64,
+    auctions: Vec<u64>,
+}
+
+impl Hottest {
+    fn add(&mut self, auction: u64, num: u64) {
+        if num > self.num {
+            *self = Self { num, auctions: Vec::new() };
+        }
+        if num == self.num {
+            self.auctions.push(auction);
+        }
+    }
+}
+
+/// The query.
+pub fn query(events: &Stream<Event>) -> Stream<Hot> {
+    let bids = events.bids(|bid| Some(bid.auction)).key_by(|auction| *auction);
+    let counts = bids.window("bids", Sliding::of(WINDOW).every(EVERY)).count().out;
+    // A count has the time at which its window ends, so each of these windows holds those of one.
+    let hottest = counts
+        .key_by(|count| count.end.0)
+        .window("hottest", Tumbling::of(EVERY))
+        .fold(|hottest: &mut Hottest, count| hottest.add(count.key, count.value));
+    hottest.out.flat_map(|window| {
+        let Hottest { num, auctions } = window.value;
+        auctions.into_iter().map(move |auction| Hot { auction, num })
+    })
+}
