@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use pelton::operators::aggregate::Fold;
 use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
 
 use crate::calendar::Day;
@@ -41,19 +42,20 @@ impl Row for OfDay {
 
 /// Bids are counted in windows of this length; a day is a whole number of them.
 const PART: Duration = Duration::from_secs(10);
-/// Counters of a window, so that all workers count.
-const COUNTERS: u64 = 64;
+
+/// Day, auction, bidder and rank of a bid.
+type Bid = (Day, u64, u64, u8);
 
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<OfDay> {
     let bids =
         events.bids(|bid| Some((Day::of(bid.date_time), bid.auction, bid.bidder, rank(bid.price) as u8)));
+    let counts = Fold::new(|counts: &mut Counts, (.., rank): Bid| counts.add(usize::from(rank)));
     let counted = bids
-        .key_by(|(day, auction, ..)| (*day, auction % COUNTERS))
-        .window("bids", Tumbling::of(PART))
-        .fold(|counts: &mut Counts, (.., rank)| counts.add(usize::from(rank)))
+        .window_all("bids", Tumbling::of(PART))
+        .aggregate(counts.merging(|counts: &mut Counts, more| *counts += more))
         .out
-        .map(|window| (window.key.0, Statistics { bids: window.value, ..Statistics::default() }));
+        .map(|part| (Day::of(part.start.0), Statistics { bids: part.value, ..Statistics::default() }));
     let auctions = distinct("auctions", &bids.map(|(day, auction, _, rank)| (day, auction, rank)))
         .map(|(day, auctions)| (day, Statistics { auctions, ..Statistics::default() }));
     let bidders = distinct("bidders", &bids.map(|(day, _, bidder, rank)| (day, bidder, rank)))

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pelton::prelude::{Deserialize, Serialize, Sliding, Stream, Tumbling};
+use pelton::operators::aggregate::Fold;
+use pelton::prelude::{Deserialize, Serialize, Sliding, Stream, Tumbling, WindowResult};
 
 use crate::model::{Event, Views};
 use crate::results::Row;
@@ -35,6 +36,10 @@ impl Hottest {
             self.auctions.push(auction);
         }
     }
+
+    fn merge(&mut self, other: Self) {
+        other.auctions.into_iter().for_each(|auction| self.add(auction, other.num));
+    }
 }
 
 /// The query.
@@ -42,10 +47,11 @@ pub fn query(events: &Stream<Event>) -> Stream<Hot> {
     let bids = events.bids(|bid| Some(bid.auction)).key_by(|auction| *auction);
     let counts = bids.window("bids", Sliding::of(WINDOW).every(EVERY)).count().out;
     // A count has the time at which its window ends, so each of these windows holds those of one.
-    let hottest = counts
-        .key_by(|count| count.end.0)
-        .window("hottest", Tumbling::of(EVERY))
-        .fold(|hottest: &mut Hottest, count| hottest.add(count.key, count.value));
+    let hottest = Fold::new(|hottest: &mut Hottest, count: WindowResult<u64, u64>| {
+        hottest.add(count.key, count.value);
+    });
+    let hottest =
+        counts.window_all("hottest", Tumbling::of(EVERY)).aggregate(hottest.merging(Hottest::merge));
     hottest.out.flat_map(|window| {
         let Hottest { num, auctions } = window.value;
         auctions.into_iter().map(move |auction| Hot { auction, num })

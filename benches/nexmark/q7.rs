@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pelton::operators::aggregate::Fold;
 use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
 
 use crate::model::{Bid, Event, Views};
@@ -39,6 +40,10 @@ impl Best {
             self.0.push(bid);
         }
     }
+
+    fn merge(&mut self, other: Self) {
+        other.0.into_iter().for_each(|bid| self.add(bid));
+    }
 }
 
 /// The query.
@@ -46,12 +51,7 @@ pub fn query(events: &Stream<Event>) -> Stream<Highest> {
     let bids = events.bids(|Bid { auction, bidder, price, date_time, extra, .. }| {
         Some(Highest { auction, bidder, price, date_time, extra })
     });
-    let of_auction =
-        bids.key_by(|bid| bid.auction).window("highest-of-auction", Tumbling::of(WINDOW)).fold(Best::add).out;
-    let of_all = of_auction
-        .key_by(|window| window.end.0)
-        .window("highest", Tumbling::of(WINDOW))
-        .fold(|best: &mut Best, window| window.value.0.into_iter().for_each(|bid| best.add(bid)))
-        .out;
-    of_all.flat_map(|window| window.value.0)
+    let best = Fold::new(Best::add).merging(Best::merge);
+    let windows = bids.window_all("highest", Tumbling::of(WINDOW)).aggregate(best);
+    windows.out.flat_map(|window| window.value.0)
 }
