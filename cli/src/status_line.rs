@@ -96,6 +96,7 @@ mod tests {
             has_ended: false,
             busy_ns: 0,
             backpressured_ns: 0,
+            held_splits: 0,
             idle_ns: 0,
             processed: None,
             committed: None,

@@ -7,12 +7,14 @@
 //! * [`operator`], [`source`], [`sink`], [`partition`]: the contracts that operators and
 //!   connectors fulfil, with [`error`] for what goes wrong;
 //! * [`mod@env`]: what the stages of a worker share and how they speak with the coordinator;
-//!   [`watermarks`]: how idle sources follow others; [`stats`], [`clock`], [`settings`];
+//!   [`watermarks`]: how idle sources follow others, [`alignment`]: how those that run ahead wait;
+//!   [`stats`], [`clock`], [`settings`];
 //! * [`failpoint`]: steps at which tests have the engine fail; [`directories`]: making some that last;
 //! * [`lower`]: stages, credited channels, epoch order; [`testing`]: running a graph in one thread.
 //!
 //! It knows neither keyed state nor any operator by name.
 
+pub mod alignment;
 pub mod clock;
 pub mod directories;
 pub mod env;

@@ -229,6 +229,7 @@ impl Lowering<'_, '_> {
             resources: &env.resources,
             restored: self.restored(node),
             waker: waker.clone(),
+            board: &env.board,
         };
         let (cause, message) = match catch_unwind(AssertUnwindSafe(|| build(&cx))) {
             Ok(Ok(built)) => return Ok(built),

@@ -17,6 +17,7 @@ use crate::key::KeyGroups;
 use crate::record::{Batch, Data, Origin, Record};
 use crate::settings::Settings;
 use crate::time::{Epoch, EventTime};
+use crate::watermarks::WatermarkBoard;
 
 /// Whether an operator is through with what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +187,8 @@ pub struct OperatorContext<'a> {
     pub restored: &'a [RestoredPart],
     /// Wakes this operator's stage.
     pub waker: Waker,
+    /// The event times of all sources.
+    pub board: &'a Arc<WatermarkBoard>,
 }
 
 /// Builds one instance of an operator per worker.

@@ -279,4 +279,18 @@ pub trait SourceOperator {
 
     /// Splits that finished since the last call.
     fn take_finished(&mut self) -> Vec<SplitId>;
+
+    /// What it remembers besides positions, in a format of its own: given back to every new instance
+    /// as [`RestoredPart::bytes`](crate::operator::RestoredPart). Called together with `snapshot`.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    fn memory(&self) -> Result<Vec<u8>, OpError> {
+        Ok(Vec::new())
+    }
+
+    /// How many of its splits are not read because they are ahead of others.
+    fn held_splits(&self) -> usize {
+        0
+    }
 }

@@ -39,6 +39,8 @@ pub struct OperatorStats {
     pub busy_ns: AtomicU64,
     /// Time spent waiting for credit downstream, in nanoseconds.
     pub backpressured_ns: AtomicU64,
+    /// Splits of a source that are not read now because they are ahead of others.
+    pub held_splits: AtomicU64,
     /// When the call of the operator that is under way began, in monotonic nanoseconds; 0 between
     /// calls.
     called_ns: AtomicU64,
@@ -111,6 +113,7 @@ impl OperatorStats {
             watermark_ms: AtomicI64::new(EventTime::MIN.0),
             busy_ns: AtomicU64::new(0),
             backpressured_ns: AtomicU64::new(0),
+            held_splits: AtomicU64::new(0),
             called_ns: AtomicU64::new(0),
             latencies: keeps_latency.then(Mutex::default),
         }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::alignment::Alignment;
 use crate::graph::{Graph, NodeId};
 use crate::source::SourceTime;
 use crate::time::EventTime;
@@ -17,6 +18,7 @@ use crate::time::EventTime;
 pub struct WatermarkBoard {
     component_of: BTreeMap<NodeId, usize>,
     said: Mutex<BTreeMap<(NodeId, usize), SourceTime>>,
+    alignment: Alignment,
 }
 
 impl WatermarkBoard {
@@ -33,7 +35,13 @@ impl WatermarkBoard {
                 (0..workers).map(move |worker| ((source, worker), SourceTime::Active(EventTime::MIN)))
             })
             .collect();
-        Self { component_of, said: Mutex::new(said) }
+        Self { component_of, said: Mutex::new(said), alignment: Alignment::default() }
+    }
+
+    /// The groups of splits that keep in step.
+    #[must_use]
+    pub fn alignment(&self) -> &Alignment {
+        &self.alignment
     }
 
     /// Notes what `source` on `worker` says, and answers with the watermark it may publish;

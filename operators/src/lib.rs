@@ -52,7 +52,7 @@ pub use split::Split;
 pub use stream::Stream;
 pub use top_n::{TopN, Update};
 pub use unkeyed_process::{Process, ProcessContext};
-pub use watermarks::{NoTime, Watermarks};
+pub use watermarks::{NoTime, WatermarkGenerator, Watermarks};
 pub use window::trigger;
 pub use window::{
     AllWindows, CountWindows, Cumulative, Evicted, Evictor, FiredWindow, Firing, FiringWindows, GlobalWindow,

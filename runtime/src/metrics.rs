@@ -130,6 +130,9 @@ fn publish_operator(job: &str, operator: &OperatorStatus, totals: Option<(u64, u
     gauge!("pelton_busy_seconds", &labels).set(operator.busy_ns as f64 / 1e9);
     gauge!("pelton_backpressured_seconds", &labels).set(operator.backpressured_ns as f64 / 1e9);
     gauge!("pelton_idle_seconds", &labels).set(operator.idle_ns as f64 / 1e9);
+    if operator.is_source {
+        gauge!("pelton_held_splits", &labels).set(operator.held_splits as f64);
+    }
     if let Some(watermark_ms) = operator.watermark_ms {
         gauge!("pelton_watermark_lag_seconds", &labels).set((now_ms - watermark_ms) as f64 / 1e3);
     }

@@ -128,6 +128,9 @@ pub struct OperatorStatus {
     pub busy_ns: u64,
     /// Time spent waiting for credit downstream, in nanoseconds.
     pub backpressured_ns: u64,
+    /// Splits that a source does not read now because they are ahead of the others that they are
+    /// aligned with.
+    pub held_splits: u64,
     /// Time spent neither way, in nanoseconds.
     pub idle_ns: u64,
     /// A sink's latencies from the read of a record to its arrival.
@@ -328,6 +331,7 @@ fn sum(workers: &[&Arc<OperatorStats>]) -> OperatorStatus {
         has_ended: watermark == EventTime::END,
         busy_ns: total(|stats| stats.busy_ns.load(Ordering::Relaxed)),
         backpressured_ns: total(|stats| stats.backpressured_ns.load(Ordering::Relaxed)),
+        held_splits: total(|stats| stats.held_splits.load(Ordering::Relaxed)),
         idle_ns: 0,
         processed: LatencySummary::of(&latencies.since_read),
         committed: None,

@@ -1,5 +1,6 @@
 //! The head of a stage that reads splits: polls, publishes watermarks, ends epochs.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::stage::Core;
@@ -48,8 +49,9 @@ impl SourceHead {
             let barrier = self.target > core.epoch;
             let turn = core.work(deadline_ns, barrier)?;
             if barrier && core.can_end_epoch() {
-                let splits = self.call(core, |source, _| Ok(source.snapshot()))?;
-                core.end_epoch(Some((self.node, splits)), 0)?;
+                let (splits, memory) =
+                    self.call(core, |source, _| Ok((source.snapshot(), source.memory()?)))?;
+                core.end_epoch(Some((self.node, splits, memory)), 0)?;
                 continue;
             }
             if turn == Turn::Yield {
@@ -102,6 +104,9 @@ impl SourceHead {
         let polled = self.call(core, |source, core| source.poll(max_records, core.tree.root_outputs()))?;
         self.has_news |= polled == Polled::Ready || core.tree.root_outputs().is_full();
         core.tree.route_root();
+        if let Some(stats) = core.tree.root_stats() {
+            stats.held_splits.store(self.source.held_splits() as u64, Ordering::Relaxed);
+        }
         for split in self.call(core, |source, _| Ok(source.take_finished()))? {
             core.env.reporter.split_finished(self.node, core.env.worker, split, core.epoch);
         }

@@ -269,7 +269,7 @@ impl Core {
     /// capabilities on under the old watermark.
     pub fn end_epoch(
         &mut self,
-        source: Option<(NodeId, Vec<SplitState>)>,
+        source: Option<(NodeId, Vec<SplitState>, Vec<u8>)>,
         alignment_us: u64,
     ) -> Result<(), Failure> {
         let frozen = self.tree.freeze(self.epoch)?;
@@ -284,8 +284,8 @@ impl Core {
             deferred,
             alignment_us,
         };
-        if let Some((node, splits)) = source {
-            self.env.reporter.frozen(ack(node, Vec::new(), splits, None));
+        if let Some((node, splits, memory)) = source {
+            self.env.reporter.frozen(ack(node, memory, splits, None));
         }
         for (node, frozen) in frozen {
             self.env.reporter.frozen(ack(node, frozen.bytes, Vec::new(), frozen.deferred));

@@ -12,6 +12,7 @@ use pelton_dataflow::operator::{Operator, OperatorContext, Outputs, Resources, R
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_dataflow::watermarks::WatermarkBoard;
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
     Context, Job, KeyedProcess, KeyedStream, Match, NoSide, Pattern, Sliding, Stream, Tumbling, Watermarks,
@@ -65,6 +66,7 @@ impl Lone {
             resources: &resources,
             restored,
             waker: Waker::noop(),
+            board: &Arc::new(WatermarkBoard::new(&graph, 1)),
         };
         Self { operator: factory.build(&cx).unwrap(), _dir: dir }
     }

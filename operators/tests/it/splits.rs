@@ -2,92 +2,25 @@
 //! split that has been empty for a while, or is finished, holds nothing back; a restored one goes on
 //! from where it was.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_dataflow::clock::{Clock, ManualClock};
-use pelton_dataflow::error::OpError;
 use pelton_dataflow::graph::Graph;
-use pelton_dataflow::key::KeyGroups;
-use pelton_dataflow::operator::{OperatorContext, Outputs, Resources, Waker};
-use pelton_dataflow::settings::Settings;
+use pelton_dataflow::operator::Outputs;
 use pelton_dataflow::source::{
-    Enumerator, Fetched, FixedSplits, Polled, ReaderContext, Source, SourceOperator, SourceTime, SplitId,
-    SplitInfo, SplitReader, SplitState, SplitStatus,
+    Polled, SourceOperator, SourceTime, SplitId, SplitInfo, SplitState, SplitStatus,
 };
 use pelton_dataflow::time::EventTime;
 use pelton_operators::testing::Collect;
 use pelton_operators::{Job, Watermarks};
 use proptest::prelude::*;
 
+use crate::fed::{Fed, Feeds, feeds, operator};
+
 const SPLITS: usize = 3;
 const OUT_OF_ORDER_MS: i64 = 4;
 const IDLE_AFTER_MS: i64 = 10;
-
-/// What the splits have to give.
-#[derive(Default)]
-struct Feed {
-    times: VecDeque<i64>,
-    ends: bool,
-    waker: Option<Waker>,
-}
-
-type Feeds = Arc<Vec<Mutex<Feed>>>;
-
-/// A source whose splits give what they are fed; every other one cannot tell when there is more.
-struct Fed(Feeds);
-
-struct Reader {
-    feeds: Feeds,
-    split: usize,
-    read: u64,
-}
-
-impl Source for Fed {
-    type Item = i64;
-
-    fn enumerator(&self) -> Result<Box<dyn Enumerator>, OpError> {
-        Ok(Box::new(FixedSplits((0..SPLITS).map(|split| SplitInfo::root(split.to_string())).collect())))
-    }
-
-    fn open(
-        &self,
-        split: &SplitInfo,
-        position: Option<&[u8]>,
-        cx: &ReaderContext,
-    ) -> Result<Box<dyn SplitReader<Item = i64>>, OpError> {
-        let split: usize = split.id.0.parse().unwrap();
-        self.0[split].lock().unwrap().waker = Some(cx.waker.clone());
-        let read = position.map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
-        Ok(Box::new(Reader { feeds: self.0.clone(), split, read }))
-    }
-
-    fn describe(&self) -> String {
-        "fed by hand".to_owned()
-    }
-}
-
-impl SplitReader for Reader {
-    type Item = i64;
-
-    fn poll(&mut self, max_records: usize, out: &mut Fetched<i64>) -> Result<Polled, OpError> {
-        let mut feed = self.feeds[self.split].lock().unwrap();
-        let count = feed.times.len().min(max_records);
-        out.values.extend(feed.times.drain(..count));
-        self.read += count as u64;
-        Ok(match (feed.times.is_empty(), feed.ends) {
-            (false, _) => Polled::Ready,
-            (true, true) => Polled::Finished,
-            (true, false) if self.split.is_multiple_of(2) => Polled::Pending,
-            (true, false) => Polled::PendingUnannounced,
-        })
-    }
-
-    fn position(&self) -> Vec<u8> {
-        self.read.to_le_bytes().to_vec()
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -133,7 +66,7 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let feeds: Feeds = Arc::new((0..SPLITS).map(|_| Mutex::default()).collect());
+        let feeds = feeds(SPLITS);
         let mut job = Job::new();
         let strategy =
             Watermarks::bounded(Duration::from_millis(OUT_OF_ORDER_MS.unsigned_abs()), |at: &i64| {
@@ -143,7 +76,7 @@ impl Run {
         job.source("in", Fed(feeds.clone())).watermarks(strategy).sink("out", Collect::new().0);
         let graph = job.finish().unwrap();
         let clock = Arc::new(ManualClock::at_ms(0));
-        let operator = operator(&graph, clock.clone());
+        let operator = operator(&graph, clock.clone(), &[]);
         Self { graph, feeds, clock, operator, splits: vec![Model::default(); SPLITS] }
     }
 
@@ -157,21 +90,17 @@ impl Run {
             }
             Step::Give(split, times) if !self.splits[*split].ends => {
                 self.splits[*split].waiting.extend(times);
-                let mut feed = self.feeds[*split].lock().unwrap();
-                feed.times.extend(times);
-                feed.waker.iter().for_each(Waker::wake);
+                self.feeds[*split].lock().unwrap().give(times);
             }
             Step::Assign(_) | Step::Give(..) => {}
             Step::End(split) => {
                 self.splits[*split].ends = true;
-                let mut feed = self.feeds[*split].lock().unwrap();
-                feed.ends = true;
-                feed.waker.iter().for_each(Waker::wake);
+                self.feeds[*split].lock().unwrap().end();
             }
             Step::Pass(ms) => self.clock.advance(Duration::from_millis(ms.unsigned_abs())),
             Step::Restart => {
                 let saved = self.operator.snapshot();
-                self.operator = operator(&self.graph, self.clock.clone());
+                self.operator = operator(&self.graph, self.clock.clone(), &[]);
                 saved.into_iter().for_each(|split| self.operator.assign(split).unwrap());
                 self.splits.iter_mut().for_each(|split| split.quiet_since_ms = now_ms);
             }
@@ -240,24 +169,6 @@ impl Run {
             assert_eq!((saved.status, saved.max_time, position), (status, max_time, Some(split.read)));
         }
     }
-}
-
-fn operator(graph: &Graph, clock: Arc<ManualClock>) -> Box<dyn SourceOperator> {
-    let (node, source) = graph.sources().next().unwrap();
-    let cx = OperatorContext {
-        name: &node.name,
-        worker: 0,
-        workers: 1,
-        groups: KeyGroups::default(),
-        job: "test",
-        generation: 1,
-        clock,
-        settings: &Settings::default(),
-        resources: &Resources::default(),
-        restored: &[],
-        waker: Waker::noop(),
-    };
-    source.operator(&cx).unwrap()
 }
 
 proptest! {

@@ -51,6 +51,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("Declare::upgrade", "as above"),
     ("Watermarks::idle_after", "depends on the clock: operators/tests/it/splits.rs"),
     ("Watermarks::reject_ahead", "depends on the clock: operators/tests/it/event_times.rs"),
+    ("Watermarks::clamp_ahead", "as above: operators/tests/it/watermarks.rs"),
     ("FileSource::max_row_bytes", "a limit: connectors/tests/it/files_in.rs"),
     ("LogSource::in_log", "as by its address, in a log that is open: tests/it/simulator"),
     ("LogSink::in_log", "as above"),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use pelton::operators::WatermarkGenerator;
 use pelton::prelude::*;
 
-use super::drive::{Case, Line};
-use super::input::Event;
+use super::drive::{Case, Line, Place};
+use super::input::{DISORDER_MS, EVENTS, Event, SPLITS};
 
 /// Tells with each event what its operator's watermark is.
 struct Told;
@@ -46,3 +47,84 @@ pub const TIME_GOES_ON: Case = Case {
         assert_eq!(events, Event::all(place.seed).count() as u64);
     },
 };
+
+/// As `Watermarks::bounded`, by hand.
+#[derive(Clone)]
+struct Behind;
+
+impl WatermarkGenerator<Event> for Behind {
+    type State = Option<i64>;
+
+    fn on_record(&self, latest: &mut Option<i64>, _: &Event, time: EventTime) {
+        *latest = (*latest).max(Some(time.0));
+    }
+
+    fn watermark(&self, latest: &Option<i64>) -> EventTime {
+        latest.map_or(EventTime::MIN, |latest| EventTime(latest - DISORDER_MS))
+    }
+}
+
+const SIZE_MS: i64 = 50;
+
+/// Keeps how many events each window has, and what is late.
+fn count<G: WatermarkGenerator<Event>>(
+    job: &mut Job,
+    place: &Place,
+    name: &str,
+    strategy: Watermarks<fn(&Event) -> EventTime, G>,
+) {
+    let seed = place.seed;
+    let source = Generator::new(EVENTS, move |index| Event::new(seed, index)).splits(SPLITS);
+    let events = job.source(name, place.gated(source)).watermarks(strategy);
+    let windows = Tumbling::of(Duration::from_millis(SIZE_MS.unsigned_abs()));
+    let counts = events.key_by(|event| event.key).window(format!("{name}-counts"), windows).count();
+    let line = |window: WindowResult<u64, u64>| (window.key, format!("{} {}", window.start.0, window.value));
+    place.keep(name, &counts.out.map(line));
+    place.keep(&format!("{name} late"), &counts.late.map(|event| (event.key, event.id.to_string())));
+}
+
+fn check_counts(place: &Place, name: &str, time_of: fn(&Event) -> EventTime) {
+    let mut counts: BTreeMap<(u64, i64), u64> = BTreeMap::new();
+    for event in Event::all(place.seed) {
+        let start = time_of(&event).0.div_euclid(SIZE_MS) * SIZE_MS;
+        *counts.entry((event.key, start)).or_default() += 1;
+    }
+    place.in_order(name, counts.into_iter().map(|((key, start), count)| (key, format!("{start} {count}"))));
+    place.in_any_order(&format!("{name} late"), []);
+}
+
+const BY_ID: fn(&Event) -> EventTime = |event| EventTime(event.id as i64);
+const BY_TIME: fn(&Event) -> EventTime = |event| event.at;
+
+/// Each of the strategies promises what the input keeps: nothing is late, whatever happens to the job.
+pub const STRATEGIES: Case = Case {
+    covers: &["Watermarks::monotonous", "Watermarks::punctuated", "Watermarks::custom"],
+    wire: |job, place| {
+        count(job, place, "monotonous", Watermarks::monotonous(BY_ID));
+        let mark = |event: &Event| (event.id % 7 == 0).then_some(EventTime(event.id as i64 - DISORDER_MS));
+        count(job, place, "punctuated", Watermarks::punctuated(BY_TIME, mark));
+        count(job, place, "custom", Watermarks::custom(BY_TIME, Behind));
+    },
+    check: |place| {
+        check_counts(place, "monotonous", BY_ID);
+        check_counts(place, "punctuated", BY_TIME);
+        check_counts(place, "custom", BY_TIME);
+    },
+};
+
+/// Two sources whose splits keep in step, of which one goes through time at half the pace of the other. Whoever is
+/// held takes part in checkpoints, and goes on after a restart.
+pub const IN_STEP: Case = Case {
+    covers: &["Watermarks::aligned"],
+    wire: |job, place| {
+        let drift = Duration::from_millis(3);
+        count(job, place, "by-id", Watermarks::monotonous(BY_ID).aligned("step", drift));
+        count(job, place, "by-half", Watermarks::monotonous(BY_HALF).aligned("step", drift));
+    },
+    check: |place| {
+        check_counts(place, "by-id", BY_ID);
+        check_counts(place, "by-half", BY_HALF);
+    },
+};
+
+const BY_HALF: fn(&Event) -> EventTime = |event| EventTime(event.id as i64 / 2);

@@ -1,0 +1,148 @@
+//! A split being read: whether it is idle, and how far its event time has come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pelton_dataflow::alignment::AlignedSplit;
+use pelton_dataflow::error::OpError;
+use pelton_dataflow::record::Record;
+use pelton_dataflow::source::{SplitReader, SplitState};
+use pelton_dataflow::time::EventTime;
+use pelton_state::codec;
+
+use super::memory::SplitMemory;
+use crate::watermarks::WatermarkGenerator;
+
+/// A split being read.
+pub(super) struct RunningSplit<T, G: WatermarkGenerator<T>> {
+    pub state: SplitState,
+    /// `None` once it is finished.
+    pub reader: Option<Box<dyn SplitReader<Item = T>>>,
+    /// Its name in messages.
+    pub name: Arc<str>,
+    /// Set by the reader's waker: there may be more.
+    pub awake: Arc<AtomicBool>,
+    /// It cannot tell when there is more, and has to be asked.
+    pub unannounced: bool,
+    /// Since when it has been found empty at every look, and the last of those looks.
+    empty_us: Option<(i64, i64)>,
+    /// It has told that its watermark is far ahead of the clock: once is enough.
+    pub is_ahead: bool,
+    /// How many records were read of it, malformed ones included.
+    pub read: u64,
+    /// Event time, as far as its records tell.
+    pub watermark: EventTime,
+    generator: G::State,
+    /// Its membership of a group, until it is finished.
+    pub aligned: Option<AlignedSplit>,
+    /// It is ahead of its group, and not read for that reason.
+    pub is_held: bool,
+}
+
+impl<T, G: WatermarkGenerator<T>> RunningSplit<T, G> {
+    /// The split of `state`, of which nothing is known but `memory`.
+    pub fn new(
+        state: SplitState,
+        name: Arc<str>,
+        generator: &G,
+        memory: Option<SplitMemory>,
+    ) -> Result<Self, OpError> {
+        let kept = memory.as_ref().and_then(|memory| memory.generator.as_deref());
+        let inner = match (kept, generator.state_at(state.max_time)) {
+            (_, Some(inner)) => inner,
+            (Some(bytes), None) => codec::decode(bytes).map_err(|error| {
+                format!("the state of the watermark generator of {name} cannot be read: {error}")
+            })?,
+            (None, None) => G::State::default(),
+        };
+        let (read, said) = memory.map_or((0, EventTime::MIN), |memory| (memory.read, memory.watermark));
+        Ok(Self {
+            state,
+            reader: None,
+            name,
+            awake: Arc::new(AtomicBool::new(true)),
+            unannounced: false,
+            empty_us: None,
+            is_ahead: false,
+            read,
+            watermark: said.max(generator.watermark(&inner)),
+            generator: inner,
+            aligned: None,
+            is_held: false,
+        })
+    }
+
+    /// Takes notice of records that were read; times beyond `cut` count as `cut`.
+    pub fn note(&mut self, generator: &G, records: &[Record<T>], cut: EventTime, latest: EventTime) {
+        self.state.max_time = self.state.max_time.max(latest);
+        generator.on_records(&mut self.generator, records, cut, latest);
+        self.watermark = self.watermark.max(generator.watermark(&self.generator));
+    }
+
+    /// What a checkpoint keeps of it besides its state; nothing if that tells all.
+    pub fn memory(&self, generator: &G) -> Result<Option<SplitMemory>, OpError> {
+        if generator.state_at(self.state.max_time).is_some() {
+            return Ok(None);
+        }
+        let generator = Some(codec::encode(&self.generator)?);
+        Ok(Some(SplitMemory { read: self.read, watermark: self.watermark, generator }))
+    }
+
+    /// A look found nothing more; `gave` if it gave something before that.
+    pub fn found_empty(&mut self, now_us: i64, gave: bool) {
+        let since_us = self.empty_us.filter(|_| !gave).map_or(now_us, |(since_us, _)| since_us);
+        self.empty_us = Some((since_us, now_us));
+    }
+
+    /// A look found something, and there may be more.
+    pub fn found_more(&mut self) {
+        self.empty_us = None;
+        self.awake.store(true, Ordering::Release);
+    }
+
+    /// For how long it is known to be empty: a split that nobody has looked at, because its stage
+    /// was paused or out of credit or it is ahead of its group, is not.
+    pub fn empty_for(&self, now_us: i64) -> Duration {
+        let Some((since_us, last_look_us)) = self.empty_us else { return Duration::ZERO };
+        let until_us = match (self.unannounced, self.awake.load(Ordering::Acquire)) {
+            (true, _) => last_look_us,
+            (false, true) => since_us,
+            (false, false) => now_us,
+        };
+        Duration::from_micros(until_us.saturating_sub(since_us).max(0).unsigned_abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watermarks::{Behind, Watermarks};
+
+    fn split(unannounced: bool) -> RunningSplit<u8, Behind> {
+        let state = SplitState::fresh(pelton_dataflow::source::SplitInfo::root("0"));
+        let generator = Watermarks::<fn(&u8) -> EventTime>::none().generator;
+        let mut split = RunningSplit::new(state, "in/0".into(), &generator, None).unwrap();
+        split.awake.store(false, Ordering::Release);
+        split.unannounced = unannounced;
+        split
+    }
+
+    #[test]
+    fn a_split_that_nobody_looks_at_is_not_idle() {
+        let mut announced = split(false);
+        assert_eq!(announced.empty_for(9_000), Duration::ZERO);
+        announced.found_empty(1_000, true);
+        assert_eq!(announced.empty_for(4_000), Duration::from_millis(3));
+        announced.awake.store(true, Ordering::Release);
+        assert_eq!(announced.empty_for(9_000), Duration::ZERO);
+
+        let mut asked = split(true);
+        asked.found_empty(1_000, true);
+        assert_eq!(asked.empty_for(9_000), Duration::ZERO);
+        asked.found_empty(5_000, false);
+        assert_eq!(asked.empty_for(9_000), Duration::from_millis(4));
+        asked.found_empty(6_000, true);
+        assert_eq!(asked.empty_for(9_000), Duration::ZERO);
+    }
+}

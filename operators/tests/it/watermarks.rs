@@ -1,0 +1,283 @@
+//! Where watermarks come from, and splits that keep in step, on sources without an engine.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_dataflow::clock::{Clock, ManualClock};
+use pelton_dataflow::graph::Graph;
+use pelton_dataflow::operator::Outputs;
+use pelton_dataflow::source::{Polled, SourceOperator, SourceTime, SplitInfo, SplitState};
+use pelton_dataflow::time::EventTime;
+use pelton_operators::testing::Collect;
+use pelton_operators::{Job, WatermarkGenerator, Watermarks};
+use proptest::prelude::*;
+
+use crate::fed::{Fed, Feeds, feeds, operator};
+
+/// A source of some splits under a strategy.
+struct Run {
+    graph: Graph,
+    feeds: Feeds,
+    clock: Arc<ManualClock>,
+    operator: Box<dyn SourceOperator>,
+}
+
+fn time_of(at: &i64) -> EventTime {
+    EventTime(*at)
+}
+
+impl Run {
+    fn new<G: WatermarkGenerator<i64>>(
+        splits: usize,
+        strategy: Watermarks<fn(&i64) -> EventTime, G>,
+    ) -> Self {
+        let feeds = feeds(splits);
+        let mut job = Job::new();
+        job.source("in", Fed(feeds.clone())).watermarks(strategy).sink("out", Collect::new().0);
+        let graph = job.finish().unwrap();
+        let clock = Arc::new(ManualClock::at_ms(1_000));
+        let mut operator = operator(&graph, clock.clone(), &[]);
+        for split in 0..splits {
+            operator.assign(SplitState::fresh(SplitInfo::root(split.to_string()))).unwrap();
+        }
+        Self { graph, feeds, clock, operator }
+    }
+
+    fn give(&mut self, split: usize, times: &[i64]) {
+        self.feeds[split].lock().unwrap().give(times);
+    }
+
+    /// Reads all that it reads now, at most two records at a time.
+    fn read(&mut self) -> Vec<i64> {
+        let mut out = Outputs::new(1, usize::MAX);
+        while self.operator.poll(2, &mut out).unwrap() == Polled::Ready {}
+        let mut found = Vec::new();
+        while let Some(batch) = out.take(0) {
+            let (records, _) = batch.into_records::<i64>();
+            found.extend(records.into_iter().map(|record| {
+                assert_eq!(record.time.0, record.value, "a record keeps its own time");
+                record.value
+            }));
+        }
+        found
+    }
+
+    fn watermark(&mut self) -> SourceTime {
+        let now_us = self.clock.now_us();
+        self.operator.event_time(now_us)
+    }
+
+    /// The source begins anew from what a checkpoint holds of it.
+    fn restart(&mut self) {
+        let (splits, memory) = (self.operator.snapshot(), self.operator.memory().unwrap());
+        self.operator = operator(&self.graph, self.clock.clone(), &memory);
+        splits.into_iter().for_each(|split| self.operator.assign(split).unwrap());
+    }
+}
+
+fn at(ms: i64) -> SourceTime {
+    SourceTime::Active(EventTime(ms))
+}
+
+#[test]
+fn a_monotonous_split_is_as_far_as_its_latest_record() {
+    let mut run = Run::new(2, Watermarks::monotonous(time_of as fn(&i64) -> EventTime));
+    assert_eq!(run.watermark(), SourceTime::Active(EventTime::MIN));
+    run.give(0, &[3, 5]);
+    run.give(1, &[4, 2]);
+    run.read();
+    assert_eq!(run.watermark(), at(4), "the least of the splits");
+}
+
+#[test]
+fn marks_alone_move_a_punctuated_watermark_also_after_a_restart() {
+    let strategy = Watermarks::punctuated(time_of as fn(&i64) -> EventTime, |at| {
+        (at % 10 == 0).then_some(EventTime(*at))
+    });
+    let mut run = Run::new(1, strategy);
+    run.give(0, &[7, 99]);
+    run.read();
+    assert_eq!(run.watermark(), SourceTime::Active(EventTime::MIN));
+    run.give(0, &[10, 8, 0]);
+    run.read();
+    assert_eq!(run.watermark(), at(10), "a mark that is behind counts for nothing");
+    run.restart();
+    assert_eq!(run.watermark(), at(10));
+    run.give(0, &[15, 20]);
+    run.read();
+    assert_eq!(run.watermark(), at(20));
+}
+
+/// The least of the last three times: may go back by itself.
+#[derive(Clone)]
+struct LeastOfThree;
+
+impl WatermarkGenerator<i64> for LeastOfThree {
+    type State = Vec<i64>;
+
+    fn on_record(&self, last: &mut Vec<i64>, _: &i64, time: EventTime) {
+        last.insert(0, time.0);
+        last.truncate(3);
+    }
+
+    fn watermark(&self, last: &Vec<i64>) -> EventTime {
+        last.iter().min().map_or(EventTime::MIN, |least| EventTime(*least))
+    }
+}
+
+#[test]
+fn the_state_of_a_custom_generator_is_in_the_checkpoint_and_its_watermark_never_goes_back() {
+    let mut run = Run::new(1, Watermarks::custom(time_of as fn(&i64) -> EventTime, LeastOfThree));
+    run.give(0, &[5, 6, 7]);
+    run.read();
+    assert_eq!(run.watermark(), at(5));
+    run.restart();
+    run.give(0, &[8]);
+    run.read();
+    assert_eq!(run.watermark(), at(6), "it remembers 6 and 7");
+    run.give(0, &[1]);
+    run.read();
+    run.restart();
+    assert_eq!(run.watermark(), at(6), "1 is late, and so it is after a restart");
+}
+
+#[test]
+fn a_watermark_is_clamped_to_the_clock_and_records_keep_their_times() {
+    let bounded = || Watermarks::bounded(Duration::from_millis(10), time_of as fn(&i64) -> EventTime);
+    let marks = Watermarks::punctuated(time_of as fn(&i64) -> EventTime, |at: &i64| Some(EventTime(*at)));
+    let limit = Duration::from_millis(50);
+    let custom = Watermarks::custom(time_of as fn(&i64) -> EventTime, LeastOfThree);
+    for (mut run, expected) in [
+        (Run::new(1, bounded()), [4_990, 4_990]),
+        (Run::new(1, bounded().clamp_ahead(limit)), [1_040, 1_140]),
+        (Run::new(1, marks.clamp_ahead(limit)), [1_050, 1_150]),
+        (Run::new(1, custom.clamp_ahead(limit)), [1_050, 1_050]),
+    ] {
+        run.give(0, &[5_000]);
+        assert_eq!(run.read(), [5_000]);
+        assert_eq!(run.watermark(), at(expected[0]));
+        run.clock.advance(Duration::from_millis(100));
+        run.give(0, &[5_000]);
+        assert_eq!(run.read(), [5_000]);
+        assert_eq!(run.watermark(), at(expected[1]));
+    }
+}
+
+const DRIFT_MS: i64 = 10;
+const DRIFT: Duration = Duration::from_millis(DRIFT_MS.unsigned_abs());
+
+fn in_step() -> Watermarks<fn(&i64) -> EventTime> {
+    Watermarks::monotonous(time_of as fn(&i64) -> EventTime).aligned("all", DRIFT)
+}
+
+#[test]
+fn a_split_that_runs_ahead_is_not_read_until_the_others_have_followed() {
+    let mut run = Run::new(2, in_step());
+    run.give(0, &[1, 2, 20, 21, 22, 23]);
+    assert_eq!(run.read(), [1, 2], "the other has not begun");
+    assert_eq!(run.operator.held_splits(), 1);
+    run.give(1, &[3]);
+    assert_eq!(run.read(), [3, 20, 21]);
+    run.give(1, &[11]);
+    assert_eq!(run.read(), [11, 22, 23], "21 is ahead of 11 by the limit");
+    assert_eq!(run.operator.held_splits(), 1);
+    assert_eq!(run.watermark(), at(11));
+}
+
+#[test]
+fn idle_and_finished_splits_hold_nobody() {
+    let mut run = Run::new(3, in_step().idle_after(Duration::from_millis(5)));
+    run.give(0, &[1, 50, 100, 150, 200]);
+    run.feeds[1].lock().unwrap().end();
+    assert_eq!(run.read(), [1, 50]);
+    run.clock.advance(Duration::from_millis(5));
+    // Split 2 tells by itself that it has nothing.
+    assert_eq!(run.watermark(), at(50));
+    assert_eq!(run.read(), [100, 150, 200]);
+    // It wakes behind all others, and is followed again.
+    run.give(2, &[60]);
+    assert_eq!(run.read(), [60]);
+    run.give(0, &[300]);
+    assert_eq!(run.read(), Vec::<i64>::new());
+}
+
+#[test]
+fn what_cannot_be_aligned_is_a_mistake_of_the_graph() {
+    let mistakes = |strategy: Watermarks<fn(&i64) -> EventTime>| {
+        let mut job = Job::new();
+        job.source("in", Fed(feeds(1))).watermarks(strategy).sink("out", Collect::new().0);
+        job.finish().map(drop).unwrap_err().to_string()
+    };
+    let bare = || Watermarks::monotonous(time_of as fn(&i64) -> EventTime);
+    let nameless = mistakes(bare().aligned("", DRIFT));
+    assert!(nameless.contains("aligned with a group without a name"), "{nameless}");
+    let endless = mistakes(bare().aligned("all", Duration::MAX));
+    assert!(endless.contains("longer than event time reaches: leave `.aligned` out"), "{endless}");
+}
+
+#[test]
+fn explain_tells_who_keeps_in_step() {
+    let run = Run::new(1, in_step());
+    assert!(run.graph.explain().contains("aligned with `all` within 10ms"), "{}", run.graph.explain());
+}
+
+const SPLITS: usize = 3;
+
+fn fed() -> impl Strategy<Value = Vec<(usize, Vec<i64>)>> {
+    prop::collection::vec((0..SPLITS, prop::collection::vec(0i64..15, 1..6)), 1..30)
+}
+
+proptest! {
+    /// Each split goes on by random steps. None is read while it is ahead by more than it may be; the one
+    /// that is behind is always read; and once all have ended, everything has been read.
+    #[test]
+    fn splits_in_step_agree_with_the_model(fed in fed(), restart_at in 0usize..30) {
+        let mut run = Run::new(SPLITS, in_step());
+        let mut waiting = vec![VecDeque::new(); SPLITS];
+        let mut last = [0i64; SPLITS];
+        let mut reached = [i64::MIN; SPLITS];
+        for (step, (split, steps)) in fed.into_iter().enumerate() {
+            // Of each split the times are apart from those of others by their last digit.
+            let times: Vec<i64> = steps.iter().map(|step| {
+                last[split] += step * 10;
+                last[split] + split as i64
+            }).collect();
+            waiting[split].extend(&times);
+            run.give(split, &times);
+            if step == restart_at {
+                run.restart();
+            }
+            check(&run.read(), &mut waiting, &mut reached, false)?;
+            let least = *reached.iter().min().unwrap();
+            let behind = (0..SPLITS).filter(|split| reached[*split] == least);
+            for split in behind {
+                prop_assert!(waiting[split].is_empty(), "split {split} waits for nobody, and was not read");
+            }
+        }
+        run.feeds.iter().for_each(|feed| feed.lock().unwrap().end());
+        check(&run.read(), &mut waiting, &mut reached, true)?;
+        prop_assert_eq!(waiting.iter().map(VecDeque::len).sum::<usize>(), 0);
+    }
+}
+
+/// What was read came in the order of each split. While a split was ahead of the least by more than it
+/// may be, nothing of it was read but the second record of a poll that began in time.
+fn check(
+    found: &[i64],
+    waiting: &mut [VecDeque<i64>],
+    reached: &mut [i64; SPLITS],
+    has_ended: bool,
+) -> Result<(), TestCaseError> {
+    let mut beyond = [0; SPLITS];
+    for at in found {
+        let split = (at % 10) as usize;
+        prop_assert_eq!(waiting[split].pop_front(), Some(*at), "the order of split {}", split);
+        let least = *reached.iter().min().unwrap();
+        let limit = if least == i64::MIN { least } else { least + DRIFT_MS };
+        beyond[split] = if reached[split] > limit { beyond[split] + 1 } else { 0 };
+        prop_assert!(has_ended || beyond[split] <= 1, "{at} was read while the least was {least}");
+        reached[split] = reached[split].max(*at);
+    }
+    Ok(())
+}
