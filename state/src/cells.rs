@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::iter::Peekable;
+use std::ops::Bound;
 
 use crate::base::RowScan;
 use crate::error::StateError;
@@ -104,7 +105,7 @@ fn append(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StateError> {
     Ok(())
 }
 
-type MemoryRows<'a, V> = Peekable<btree_map::Iter<'a, SmallBytes, Option<V>>>;
+type MemoryRows<'a, V> = Peekable<btree_map::Range<'a, SmallBytes, Option<V>>>;
 
 /// The rows of one key's table in the order of their keys, from all layers.
 pub(crate) struct MergedRows<'a, V> {
@@ -117,13 +118,16 @@ pub(crate) struct MergedRows<'a, V> {
 }
 
 impl<'a, V: TableValue> MergedRows<'a, V> {
+    /// Those of user keys from `from` on; `base` begins there.
     pub(crate) fn new(
         layers: impl Iterator<Item = &'a TableCell<V>>,
+        from: &[u8],
         base: Option<RowScan<'a>>,
         prefix: usize,
         space: &'a Space,
     ) -> Self {
-        let layers = layers.map(|cell| cell.rows.iter().peekable()).collect();
+        let from = (Bound::Included(from), Bound::Unbounded);
+        let layers = layers.map(|cell| cell.rows.range::<[u8], _>(from).peekable()).collect();
         Self { layers, base: base.map(Iterator::peekable), prefix, space }
     }
 

@@ -299,14 +299,18 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
         Ok(())
     }
 
-    fn merged(&mut self) -> Result<MergedRows<'_, V>, StateError> {
+    /// The rows of user keys from `from` on.
+    fn merged(&mut self, from: &[u8]) -> Result<MergedRows<'_, V>, StateError> {
         if !self.in_memory() {
             self.load_if_small()?;
         }
         let prefix = self.prefix()?;
         let base = match self.in_memory() {
             true => None,
-            false => Some(self.port.base().scan(Self::range(&prefix))?),
+            false => {
+                let end = ordered::end_of_prefix(&prefix);
+                Some(self.port.base().scan([&prefix, from].concat()..end)?)
+            }
         };
         let (table, hash, key) = (self.table, self.hash, self.key);
         let below = &*self.below;
@@ -320,7 +324,7 @@ impl<K: Key, V: TableValue> KeyRows<'_, K, V> {
             covered |= cell.whole;
             counts
         });
-        Ok(MergedRows::new(cells, base, prefix.len(), &below.space))
+        Ok(MergedRows::new(cells, from, base, prefix.len(), &below.space))
     }
 
     /// The user key of the last row, tombstones included: for tables that only grow.
@@ -418,7 +422,27 @@ impl<K: Key, UK: TableKey, V: TableValue> MapAccess<'_, K, UK, V> {
     /// # Errors
     /// The backend cannot be read; so may each row be.
     pub fn iter(&mut self) -> Result<impl Iterator<Item = Result<(UK, V), StateError>> + '_, StateError> {
-        let mut rows = self.rows.merged()?;
+        self.rows_from(&[])
+    }
+
+    /// As [`MapAccess::iter`], from `first` on. What was taken out before it costs nothing.
+    ///
+    /// # Errors
+    /// As [`MapAccess::iter`], and `first` cannot be written.
+    pub fn iter_from(
+        &mut self,
+        first: &UK,
+    ) -> Result<impl Iterator<Item = Result<(UK, V), StateError>> + '_, StateError> {
+        self.encode(first)?;
+        let first = std::mem::take(&mut self.user_key);
+        self.rows_from(&first)
+    }
+
+    fn rows_from(
+        &mut self,
+        first: &[u8],
+    ) -> Result<impl Iterator<Item = Result<(UK, V), StateError>> + use<'_, K, UK, V>, StateError> {
+        let mut rows = self.rows.merged(first)?;
         Ok(std::iter::from_fn(move || rows.next_row().transpose()).map(|row| {
             let (key, value) = row?;
             let key = ordered::decode(key.as_slice()).map_err(|error| StateError::Codec {
@@ -437,7 +461,7 @@ impl<K: Key, UK: TableKey, V: TableValue> MapAccess<'_, K, UK, V> {
     /// # Errors
     /// As [`MapAccess::iter`].
     pub fn is_empty(&mut self) -> Result<bool, StateError> {
-        Ok(self.rows.merged()?.next_row()?.is_none())
+        Ok(self.rows.merged(&[])?.next_row()?.is_none())
     }
 
     fn encode(&mut self, user_key: &UK) -> Result<(), StateError> {
@@ -488,7 +512,7 @@ impl<K: Key, V: TableValue> ListAccess<'_, K, V> {
     /// # Errors
     /// The backend cannot be read; so may each element be.
     pub fn iter(&mut self) -> Result<impl Iterator<Item = Result<V, StateError>> + '_, StateError> {
-        let mut rows = self.rows.merged()?;
+        let mut rows = self.rows.merged(&[])?;
         Ok(std::iter::from_fn(move || rows.next_row().transpose()).map(|row| Ok(row?.1)))
     }
 
