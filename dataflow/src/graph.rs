@@ -13,8 +13,11 @@ use crate::source::SourceNode;
 
 mod builder;
 mod explain;
+mod order;
 
 pub use builder::{GraphBuilder, GraphErrors, NewNode, WiringError};
+use order::EventOrder;
+pub use order::Ranks;
 
 /// Index of a node in its graph; edges go from lower to higher indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +127,7 @@ impl Node {
 #[derive(Clone)]
 pub struct Graph {
     nodes: Vec<Node>,
+    order: EventOrder,
 }
 
 impl Graph {
@@ -143,6 +147,19 @@ impl Graph {
     #[must_use]
     pub fn has_keyed_state(&self) -> bool {
         self.nodes.iter().any(Node::has_keyed_state)
+    }
+
+    /// Whether the records of `id` have ranks: it lies between a source and an operator that puts
+    /// records in event order.
+    #[must_use]
+    pub fn is_ranked(&self, id: NodeId) -> bool {
+        self.order.ranked[id.0]
+    }
+
+    /// Whether `id` is shown its records in event order.
+    #[must_use]
+    pub fn is_in_event_order(&self, id: NodeId) -> bool {
+        self.order.in_order[id.0]
     }
 
     /// The sources.

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! * [`time`]: event times, epochs, and the moment that one frontier carries for both;
-//! * [`record`]: records and erased batches; [`key`]: the fixed hash and key groups;
+//! * [`record`]: records and erased batches; [`rank`]: the order of records of one event time; [`key`]: the fixed hash and key groups;
 //! * [`graph`]: the logical graph, its validation and `explain`;
 //! * [`operator`], [`source`], [`sink`], [`partition`]: the contracts that operators and
 //!   connectors fulfil, with [`error`] for what goes wrong;
@@ -28,6 +28,7 @@ pub mod key;
 pub mod lower;
 pub mod operator;
 pub mod partition;
+pub mod rank;
 pub mod record;
 pub mod settings;
 pub mod sink;

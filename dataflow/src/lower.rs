@@ -230,6 +230,8 @@ impl Lowering<'_, '_> {
             restored: self.restored(node),
             waker: waker.clone(),
             board: &env.board,
+            is_ranked: self.graph.is_ranked(node.id),
+            in_event_order: self.graph.is_in_event_order(node.id),
         };
         let (cause, message) = match catch_unwind(AssertUnwindSafe(|| build(&cx))) {
             Ok(Ok(built)) => return Ok(built),

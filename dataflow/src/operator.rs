@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::error::{OpError, OperatorError, Place};
 use crate::key::KeyGroups;
+use crate::rank::Rank;
 use crate::record::{Batch, Data, Origin, Record};
 use crate::settings::Settings;
 use crate::time::{Epoch, EventTime};
@@ -27,6 +28,8 @@ pub enum Flow {
     Done,
     /// It stopped because its output is full, and must be `resume`d.
     More,
+    /// The same, and no barrier may fall before it has been: what it has begun belongs together.
+    MoreOfOne,
 }
 
 /// One instance of an operator on one worker.
@@ -189,6 +192,10 @@ pub struct OperatorContext<'a> {
     pub waker: Waker,
     /// The event times of all sources.
     pub board: &'a Arc<WatermarkBoard>,
+    /// Its records have ranks, for an operator further down that puts them in order.
+    pub is_ranked: bool,
+    /// It is shown its records in event order.
+    pub in_event_order: bool,
 }
 
 /// Builds one instance of an operator per worker.
@@ -234,6 +241,20 @@ impl Outputs {
     pub fn send<T: Data>(&mut self, port: usize, records: Vec<Record<T>>, origin: Origin) {
         if !records.is_empty() {
             self.forward(port, Batch::new(records, origin));
+        }
+    }
+
+    /// As [`Outputs::send`], with a rank for each record where they have some.
+    #[inline]
+    pub fn send_ranked<T: Data>(
+        &mut self,
+        port: usize,
+        records: Vec<Record<T>>,
+        origin: Origin,
+        ranks: Option<Vec<Rank>>,
+    ) {
+        if !records.is_empty() {
+            self.forward(port, Batch::new(records, origin).ranked(ranks));
         }
     }
 

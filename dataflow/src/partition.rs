@@ -2,6 +2,7 @@
 
 use crate::error::OpError;
 use crate::operator::OperatorContext;
+use crate::rank::Rank;
 use crate::record::{Batch, Data, Origin, Record};
 
 /// Sends records to workers: one instance on each sending worker.
@@ -32,9 +33,16 @@ impl<F: Fn(&OperatorContext<'_>) -> Box<dyn Partitioner> + Send + Sync> Partitio
     }
 }
 
+struct Lane<T> {
+    records: Vec<Record<T>>,
+    /// As long as the records, where they have ranks; else empty.
+    ranks: Vec<Rank>,
+    origin: Origin,
+}
+
 /// A buffer of records for each destination, for partitioners to build on.
 pub struct Lanes<T> {
-    lanes: Vec<(Vec<Record<T>>, Origin)>,
+    lanes: Vec<Lane<T>>,
     batch_records: usize,
     buffered: usize,
 }
@@ -43,14 +51,18 @@ impl<T: Data> Lanes<T> {
     /// Empty lanes to `destinations` workers with batches of `batch_records`.
     #[must_use]
     pub fn new(destinations: usize, batch_records: usize) -> Self {
-        let lane = || (Vec::with_capacity(batch_records), Origin::default());
+        let lane = || Lane {
+            records: Vec::with_capacity(batch_records),
+            ranks: Vec::new(),
+            origin: Origin::default(),
+        };
         Self { lanes: (0..destinations).map(|_| lane()).collect(), batch_records, buffered: 0 }
     }
 
     /// Notes that records of `origin` go into any of the lanes: once per batch, before its records.
     pub fn note(&mut self, origin: &Origin) {
-        for (_, known) in &mut self.lanes {
-            known.merge(origin);
+        for lane in &mut self.lanes {
+            lane.origin.merge(origin);
         }
     }
 
@@ -63,19 +75,35 @@ impl<T: Data> Lanes<T> {
         origin: &Origin,
         full: &mut Vec<(usize, Batch)>,
     ) {
-        let lane = &mut self.lanes[destination].0;
-        lane.push(record);
+        let lane = &mut self.lanes[destination];
+        lane.records.push(record);
         self.buffered += 1;
-        if lane.len() >= self.batch_records {
+        if lane.records.len() >= self.batch_records {
             self.ship(destination, origin.clone(), full);
         }
+    }
+
+    /// As [`Lanes::push`], with the record's rank where records have some: all of them, or none.
+    #[inline]
+    pub fn push_ranked(
+        &mut self,
+        destination: usize,
+        record: Record<T>,
+        rank: Option<Rank>,
+        origin: &Origin,
+        full: &mut Vec<(usize, Batch)>,
+    ) {
+        if let Some(rank) = rank {
+            self.lanes[destination].ranks.push(rank);
+        }
+        self.push(destination, record, origin, full);
     }
 
     /// Hands over everything that is buffered.
     pub fn flush(&mut self, full: &mut Vec<(usize, Batch)>) {
         for destination in 0..self.lanes.len() {
-            if self.lanes[destination].0.is_empty() {
-                self.lanes[destination].1 = Origin::default();
+            if self.lanes[destination].records.is_empty() {
+                self.lanes[destination].origin = Origin::default();
             } else {
                 self.ship(destination, Origin::default(), full);
             }
@@ -89,10 +117,12 @@ impl<T: Data> Lanes<T> {
     }
 
     fn ship(&mut self, destination: usize, rest: Origin, full: &mut Vec<(usize, Batch)>) {
-        let (lane, origin) = &mut self.lanes[destination];
-        let records = std::mem::replace(lane, Vec::with_capacity(self.batch_records));
+        let lane = &mut self.lanes[destination];
+        let records = std::mem::replace(&mut lane.records, Vec::with_capacity(self.batch_records));
+        let ranks = Some(std::mem::take(&mut lane.ranks)).filter(|ranks| !ranks.is_empty());
         self.buffered -= records.len();
-        full.push((destination, Batch::new(records, std::mem::replace(origin, rest))));
+        let batch = Batch::new(records, std::mem::replace(&mut lane.origin, rest));
+        full.push((destination, batch.ranked(ranks)));
     }
 }
 

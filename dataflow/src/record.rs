@@ -12,6 +12,7 @@ use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::rank::Rank;
 use crate::time::EventTime;
 
 /// What a stream can be made of: owned, cloneable, serializable values.
@@ -172,6 +173,8 @@ impl<T: Data> AnyRecords for Vec<Record<T>> {
 #[derive(Clone)]
 pub struct Batch {
     records: Repr,
+    /// As long as the records, where they have ranks.
+    ranks: Option<Vec<Rank>>,
     /// Where they came from.
     pub origin: Origin,
 }
@@ -181,19 +184,60 @@ pub struct Batch {
 enum Repr {
     Typed(Box<dyn AnyRecords>),
     Encoded { bytes: Vec<u8>, len: usize },
+    Step(EventTime),
 }
 
 impl Batch {
     /// Erases `records`.
     #[must_use]
     pub fn new<T: Data>(records: Vec<Record<T>>, origin: Origin) -> Self {
-        Self { records: Repr::Typed(Box::new(records)), origin }
+        Self { records: Repr::Typed(Box::new(records)), ranks: None, origin }
     }
 
     /// A batch of `len` records that another process encoded.
     #[must_use]
     pub fn encoded(bytes: Vec<u8>, len: usize, origin: Origin) -> Self {
-        Self { records: Repr::Encoded { bytes, len }, origin }
+        Self { records: Repr::Encoded { bytes, len }, ranks: None, origin }
+    }
+
+    /// No records, but the word that event time has come to `at`: what is due before the records of
+    /// that time is due now. Stays within a stage.
+    #[must_use]
+    pub fn step(at: EventTime) -> Self {
+        Self { records: Repr::Step(at), ranks: None, origin: Origin::default() }
+    }
+
+    /// How far event time has come, if that is all it says.
+    #[must_use]
+    pub fn step_time(&self) -> Option<EventTime> {
+        match self.records {
+            Repr::Step(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The same with a rank for each record, if there are any.
+    ///
+    /// # Panics
+    /// If there are more or less than records.
+    #[must_use]
+    pub fn ranked(mut self, ranks: Option<Vec<Rank>>) -> Self {
+        if let Some(ranks) = &ranks {
+            assert_eq!(ranks.len(), self.len(), "each record of a ranked batch has a rank");
+        }
+        self.ranks = ranks;
+        self
+    }
+
+    /// The ranks of its records, where they have some.
+    #[must_use]
+    pub fn ranks(&self) -> Option<&[Rank]> {
+        self.ranks.as_deref()
+    }
+
+    /// Takes note, in the ranks of the records, of the way `number` that they came.
+    pub fn came_by(&mut self, number: usize) {
+        self.ranks.iter_mut().flatten().for_each(|rank| rank.push(number as u64));
     }
 
     /// How many records it holds.
@@ -202,6 +246,7 @@ impl Batch {
         match &self.records {
             Repr::Typed(records) => records.len(),
             Repr::Encoded { len, .. } => *len,
+            Repr::Step(_) => 0,
         }
     }
 
@@ -217,6 +262,7 @@ impl Batch {
         match &self.records {
             Repr::Typed(records) => records.encoded_len(),
             Repr::Encoded { bytes, .. } => bytes.len(),
+            Repr::Step(_) => unreachable!("a step stays within its stage"),
         }
     }
 
@@ -227,6 +273,7 @@ impl Batch {
             Repr::Encoded { bytes, .. } => {
                 writer.write_all(bytes).expect("the channel's buffer has `encoded_len` bytes");
             }
+            Repr::Step(_) => unreachable!("a step stays within its stage"),
         }
     }
 
@@ -237,19 +284,30 @@ impl Batch {
     /// types, so this is a broken invariant of the engine.
     #[must_use]
     pub fn into_records<T: Data>(self) -> (Vec<Record<T>>, Origin) {
+        let (records, origin, _) = self.into_ranked();
+        (records, origin)
+    }
+
+    /// The typed records, with their ranks where they have some.
+    ///
+    /// # Panics
+    /// As [`Batch::into_records`].
+    #[must_use]
+    pub fn into_ranked<T: Data>(self) -> (Vec<Record<T>>, Origin, Option<Vec<Rank>>) {
         let expected = std::any::type_name::<T>();
         match self.records {
             Repr::Typed(records) => {
                 let found = records.type_name();
                 match records.into_any().downcast::<Vec<Record<T>>>() {
-                    Ok(records) => (*records, self.origin),
+                    Ok(records) => (*records, self.origin, self.ranks),
                     Err(_) => panic!("an edge of {expected} delivered a batch of {found}"),
                 }
             }
             Repr::Encoded { bytes, len } => match read_records(&bytes, len) {
-                Ok(records) => (records, self.origin),
+                Ok(records) => (records, self.origin, self.ranks),
                 Err(problem) => panic!("an edge of {expected} delivered bytes that are none: {problem}"),
             },
+            Repr::Step(at) => panic!("an edge of {expected} delivered a step to {at}"),
         }
     }
 }
@@ -270,6 +328,7 @@ impl Clone for Repr {
         match self {
             Self::Typed(records) => Self::Typed(records.duplicate()),
             Self::Encoded { bytes, len } => Self::Encoded { bytes: bytes.clone(), len: *len },
+            Self::Step(at) => Self::Step(*at),
         }
     }
 }
@@ -279,6 +338,7 @@ impl fmt::Debug for Batch {
         match &self.records {
             Repr::Typed(records) => write!(f, "Batch({} x {})", records.len(), records.type_name()),
             Repr::Encoded { bytes, len } => write!(f, "Batch({len} in {} bytes)", bytes.len()),
+            Repr::Step(at) => write!(f, "Step({at})"),
         }
     }
 }

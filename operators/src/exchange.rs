@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::{Key, KeyGroups, Keyed, hash_of};
 use pelton_dataflow::operator::OperatorContext;
 use pelton_dataflow::partition::{Lanes, Partitioner};
@@ -22,13 +22,18 @@ struct ByKey<K: Key, T: Data, F> {
 
 impl<K: Key, T: Data, F: Fn(&T) -> K> Partitioner for ByKey<K, T, F> {
     fn partition(&mut self, batch: Batch, full: &mut Vec<(usize, Batch)>) -> Result<(), OpError> {
-        let (records, origin) = batch.into_records::<T>();
+        let (records, origin, ranks) = batch.into_ranked::<T>();
         self.lanes.note(&origin);
+        let mut ranks = ranks.map(Vec::into_iter);
         for Record { time, value } in records {
             let key = (self.key)(&value);
             let hash = hash_of(&key);
             let worker = self.groups.owner(self.groups.group(hash), self.workers);
-            self.lanes.push(worker, Record::new(time, Keyed { hash, key, value }), &origin, full);
+            let record = Record::new(time, Keyed { hash, key, value });
+            match &mut ranks {
+                None => self.lanes.push(worker, record, &origin, full),
+                Some(ranks) => self.lanes.push_ranked(worker, record, ranks.next(), &origin, full),
+            }
         }
         Ok(())
     }
@@ -79,6 +84,7 @@ impl<T: Data> Stream<T> {
         let mut add = Add::stateless::<Keyed<K, T>>("key_by", self.port, Location::caller());
         add.detail = std::any::type_name::<K>().rsplit("::").next().unwrap_or_default().to_owned();
         let node = self.graph.add(add.into_node(Role::Exchange(Arc::new(factory))));
+        self.graph.ranks(node, Ranks::Keeps);
         KeyedStream::new(Stream::new(self.graph.clone(), PortRef { node, port: 0 }))
     }
 
@@ -92,6 +98,7 @@ impl<T: Data> Stream<T> {
         let mut add = Add::stateless::<T>("rebalance", self.port, Location::caller());
         add.outputs = vec![OutputPort::of::<T>("out")];
         let node = self.graph.add(add.into_node(Role::Exchange(Arc::new(factory))));
+        self.graph.ranks(node, Ranks::Keeps);
         Self::new(self.graph.clone(), PortRef { node, port: 0 })
     }
 }

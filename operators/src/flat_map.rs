@@ -38,6 +38,7 @@ where
                 }
             }
             self.giving = self.feed.next().map(|record| (record.time, (self.f)(record.value)));
+            self.emitter.made_from(self.feed.rank().as_ref());
             if self.giving.is_none() {
                 self.emitter.ship(&self.feed.origin, out);
                 return false;
@@ -79,11 +80,13 @@ impl<T: Data> Stream<T> {
         f: impl Fn(T) -> I + Send + Sync + 'static,
     ) -> Stream<U> {
         let f = Arc::new(move |value| f(value).into_iter());
-        self.then(Add::stateless::<U>("flat_map", self.port, Location::caller()), move |cx| FlatMap {
-            f: f.clone(),
-            feed: Feed::default(),
-            giving: None,
-            emitter: Emitter::new(0, cx.settings.batch_records),
-        })
+        let flat =
+            self.then(Add::stateless::<U>("flat_map", self.port, Location::caller()), move |cx| FlatMap {
+                f: f.clone(),
+                feed: Feed::default(),
+                giving: None,
+                emitter: Emitter::new(0, cx.settings.batch_records),
+            });
+        flat.with_ranks_kept()
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::Location;
 use std::rc::Rc;
 
-use pelton_dataflow::graph::{Graph, GraphBuilder, GraphErrors, NewNode, NodeId, WiringError};
+use pelton_dataflow::graph::{Graph, GraphBuilder, GraphErrors, NewNode, NodeId, Ranks, WiringError};
 use pelton_dataflow::source::Source;
 
 use crate::source::SourceBuilder;
@@ -33,6 +33,11 @@ pub(crate) struct SharedGraph(Rc<RefCell<GraphBuilder>>);
 impl SharedGraph {
     pub(crate) fn add(&self, node: NewNode) -> NodeId {
         self.0.borrow_mut().add(node)
+    }
+
+    /// Notes what a node does with the ranks of records, which put them in event order.
+    pub(crate) fn ranks(&self, node: NodeId, ranks: Ranks) {
+        self.0.borrow_mut().ranks(node, ranks);
     }
 
     /// Notes a mistake in a setting of `operator`.

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use pelton_dataflow::error::OperatorError;
 use pelton_dataflow::operator::{Flow, Operator, Outputs};
+use pelton_dataflow::rank::Rank;
 use pelton_dataflow::record::{Batch, Data, Record};
 
 use crate::stream::{Add, Stream};
+
+/// The ranks of a batch, as long as its records; they go with them.
+type BatchRanks = Option<Vec<Rank>>;
 
 /// Turns a whole batch of `T` into one of `U`.
 struct BatchMap<F, T, U> {
@@ -15,10 +19,16 @@ struct BatchMap<F, T, U> {
     types: std::marker::PhantomData<fn(T) -> U>,
 }
 
-impl<T: Data, U: Data, F: FnMut(Vec<Record<T>>) -> Vec<Record<U>>> Operator for BatchMap<F, T, U> {
+impl<T, U, F> Operator for BatchMap<F, T, U>
+where
+    T: Data,
+    U: Data,
+    F: FnMut(Vec<Record<T>>, &mut BatchRanks) -> Vec<Record<U>>,
+{
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let (records, origin) = batch.into_records::<T>();
-        out.send(0, (self.apply)(records), origin);
+        let (records, origin, mut ranks) = batch.into_ranked::<T>();
+        let records = (self.apply)(records, &mut ranks);
+        out.send_ranked(0, records, origin, ranks);
         Ok(Flow::Done)
     }
 }
@@ -28,13 +38,17 @@ impl<T: Data> Stream<T> {
         &self,
         kind: &'static str,
         location: &'static Location<'static>,
-        apply: impl Fn(Vec<Record<T>>) -> Vec<Record<U>> + Send + Sync + 'static,
+        apply: impl Fn(Vec<Record<T>>, &mut BatchRanks) -> Vec<Record<U>> + Send + Sync + 'static,
     ) -> Stream<U> {
         let apply = Arc::new(apply);
-        self.then(Add::stateless::<U>(kind, self.port, location), move |_| {
+        let mapped = self.then(Add::stateless::<U>(kind, self.port, location), move |_| {
             let apply = apply.clone();
-            BatchMap { apply: move |records| apply(records), types: std::marker::PhantomData }
-        })
+            BatchMap {
+                apply: move |records, ranks: &mut _| apply(records, ranks),
+                types: std::marker::PhantomData,
+            }
+        });
+        mapped.with_ranks_kept()
     }
 
     /// Turns each record into another; it keeps its event time.
@@ -46,7 +60,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<U> {
-        self.by_batch("map", Location::caller(), move |records| {
+        self.by_batch("map", Location::caller(), move |records, _| {
             records.into_iter().map(|record| Record::new(record.time, f(record.value))).collect()
         })
     }
@@ -60,8 +74,19 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn filter(&self, keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
-        self.by_batch("filter", Location::caller(), move |mut records| {
-            records.retain(|record| keep(&record.value));
+        self.by_batch("filter", Location::caller(), move |mut records, ranks| {
+            match ranks {
+                None => records.retain(|record| keep(&record.value)),
+                Some(ranks) => {
+                    let mut all = std::mem::take(ranks).into_iter();
+                    records.retain(|record| {
+                        let rank = all.next();
+                        let is_kept = keep(&record.value);
+                        ranks.extend(rank.filter(|_| is_kept));
+                        is_kept
+                    });
+                }
+            }
             records
         })
     }
@@ -75,7 +100,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn inspect(&self, look: impl Fn(&T) + Send + Sync + 'static) -> Self {
-        self.by_batch("inspect", Location::caller(), move |records| {
+        self.by_batch("inspect", Location::caller(), move |records, _| {
             records.iter().for_each(|record| look(&record.value));
             records
         })

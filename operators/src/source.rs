@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::operator::OperatorContext;
 use pelton_dataflow::source::{Enumerator, Rejected, Source, SourceNode, SourceOperator};
 use pelton_dataflow::time::EventTime;
@@ -79,6 +79,12 @@ impl<S: Source> SourceBuilder<S> {
         }
         let mut outputs = vec![OutputPort::of::<S::Item>("out")];
         outputs.extend(dead_letters.then(|| OutputPort::of::<Rejected>("rejected")));
+        let ranks = match watermarks.has_times {
+            true => Ranks::Gives,
+            false => Ranks::Without(
+                "its records have no event time: give it `.watermarks(Watermarks::bounded(...))`",
+            ),
+        };
         let typed = TypedSource { source: Arc::new(self.source), watermarks, dead_letters };
         let node = self.graph.add(NewNode {
             name: Some(self.name),
@@ -90,6 +96,7 @@ impl<S: Source> SourceBuilder<S> {
             detail,
             location: self.location,
         });
+        self.graph.ranks(node, ranks);
         SourceStreams {
             out: Stream::new(self.graph.clone(), PortRef { node, port: 0 }),
             rejected: Stream::new(self.graph, PortRef { node, port: 1 }),

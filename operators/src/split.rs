@@ -25,10 +25,19 @@ struct Splitter<T, F> {
 
 impl<T: Data, F: Fn(&T) -> bool> Operator for Splitter<T, F> {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let (records, origin) = batch.into_records::<T>();
-        let (matching, rest) = records.into_iter().partition(|record| (self.matches)(&record.value));
-        out.send(0, matching, origin.clone());
-        out.send(1, rest, origin);
+        let (records, origin, ranks) = batch.into_ranked::<T>();
+        let Some(ranks) = ranks else {
+            let (matching, rest) = records.into_iter().partition(|record| (self.matches)(&record.value));
+            out.send(0, matching, origin.clone());
+            out.send(1, rest, origin);
+            return Ok(Flow::Done);
+        };
+        let both = records.into_iter().zip(ranks);
+        let (matching, rest): (Vec<_>, Vec<_>) = both.partition(|(record, _)| (self.matches)(&record.value));
+        for (port, half) in [matching, rest].into_iter().enumerate() {
+            let (records, ranks) = half.into_iter().unzip();
+            out.send_ranked(port, records, origin.clone(), Some(ranks));
+        }
         Ok(Flow::Done)
     }
 }
@@ -48,6 +57,7 @@ impl<T: Data> Stream<T> {
         let matches = Arc::new(matches);
         let matching =
             self.then(add, move |_| Splitter { matches: matches.clone(), record: std::marker::PhantomData });
+        let matching = matching.with_ranks_kept();
         let rest = Stream::new(self.graph.clone(), PortRef { port: 1, ..matching.port });
         Split { matching, rest }
     }

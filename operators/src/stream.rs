@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Role, StateDecl};
+use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Ranks, Role, StateDecl};
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::Data;
 
@@ -67,6 +67,12 @@ impl Add {
 impl<T: Data> Stream<T> {
     pub(crate) fn new(graph: SharedGraph, port: PortRef) -> Self {
         Self { graph, port, record: PhantomData }
+    }
+
+    /// Says that the operator which gives this stream keeps the ranks of records.
+    pub(crate) fn with_ranks_kept(self) -> Self {
+        self.graph.ranks(self.port.node, Ranks::Keeps);
+        self
     }
 
     /// Adds an operator on this stream; `build` makes its instance on each worker.

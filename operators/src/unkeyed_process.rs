@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
 use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::operator::{Flow, Operator, OperatorContext, Outputs};
 use pelton_dataflow::record::{Batch, Data, Record};
 use pelton_dataflow::source::Rejected;
@@ -71,6 +71,10 @@ struct Running<P: Process> {
 impl<P: Process> Running<P> {
     fn records(&mut self, out: &mut Outputs) -> OpResult<bool> {
         while let Some(Record { time, value }) = self.feed.next() {
+            let rank = self.feed.rank();
+            self.out.made_from(rank.as_ref());
+            self.side.made_from(rank.as_ref());
+            self.failed.made_from(rank.as_ref());
             let kept = self.on_error.map(|OnError::DeadLetter| value.clone());
             let mut cx = ProcessContext { time, out: &mut self.out, side: &mut self.side };
             if let Err(error) = self.process.on_record(value, &mut cx) {
@@ -128,6 +132,7 @@ impl<T: Data> Stream<T> {
             }) as Box<dyn Operator>)
         };
         let node = self.graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        self.graph.ranks(node, Ranks::Keeps);
         Processed::new(&self.graph, PortRef { node, port: 0 }, policy)
     }
 }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{PortRef, Role};
+use pelton_dataflow::graph::{PortRef, Ranks, Role};
 use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
 use pelton_dataflow::record::{Batch, Data, Record};
@@ -62,9 +62,9 @@ where
     F: Fn(K, &mut S, T) -> U,
 {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        let (records, origin) = batch.into_records::<Keyed<K, T>>();
+        let (records, origin, ranks) = batch.into_ranked::<Keyed<K, T>>();
         let updates = self.update(records).map_err(|error| OperatorError { place: self.place(), error })?;
-        out.send(0, updates, origin);
+        out.send_ranked(0, updates, origin, ranks);
         Ok(Flow::Done)
     }
 
@@ -98,6 +98,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         };
         let graph = self.stream.graph.clone();
         let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        graph.ranks(node, Ranks::KeepsInOrder);
         Stream::new(graph, PortRef { node, port: 0 })
     }
 

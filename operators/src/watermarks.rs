@@ -29,6 +29,8 @@ pub use generator::{Behind, Punctuated, WatermarkGenerator};
 pub struct Watermarks<F, G = Behind> {
     pub(crate) time_of: F,
     pub(crate) generator: G,
+    /// Records have event times: read from them, or by arrival.
+    pub(crate) has_times: bool,
     pub(crate) idle_after: Option<Duration>,
     pub(crate) by_arrival: bool,
     pub(crate) reject_ahead: Option<Duration>,
@@ -73,6 +75,7 @@ impl<F, G> Watermarks<F, G> {
         Self {
             time_of,
             generator,
+            has_times: true,
             idle_after: None,
             by_arrival: false,
             reject_ahead: None,
@@ -234,13 +237,13 @@ impl<T> Watermarks<NoTime<T>> {
     /// Records have no event time: for jobs without windows or timers.
     #[must_use]
     pub fn none() -> Self {
-        Self::new(no_time::<T>, Behind(Duration::ZERO))
+        Self { has_times: false, ..Self::new(no_time::<T>, Behind(Duration::ZERO)) }
     }
 
     /// Event times are those at which the source took the records in, which are in order within
     /// a split. Sources that keep no such times give records none.
     #[must_use]
     pub fn by_arrival() -> Self {
-        Self { by_arrival: true, ..Self::none() }
+        Self { by_arrival: true, has_times: true, ..Self::none() }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 
+use super::order::{Ranks, resolve};
 use super::{Graph, Node, NodeId, OutputPort, PortRef, Role, StateDecl};
 
 /// A mistake in the wiring of a graph, with the place in the user's code.
@@ -79,6 +80,7 @@ impl std::error::Error for GraphErrors {}
 pub struct GraphBuilder {
     nodes: Vec<Node>,
     named: Vec<bool>,
+    ranks: HashMap<NodeId, Ranks>,
     errors: Vec<WiringError>,
 }
 
@@ -124,6 +126,11 @@ impl GraphBuilder {
         refine(&mut self.nodes[id.0]);
     }
 
+    /// Notes what a node does with the ranks of records. One that nothing is said of has none.
+    pub fn ranks(&mut self, id: NodeId, ranks: Ranks) {
+        self.ranks.insert(id, ranks);
+    }
+
     /// Notes a mistake, to be reported with all others.
     pub fn error(&mut self, error: WiringError) {
         self.errors.push(error);
@@ -142,7 +149,12 @@ impl GraphBuilder {
         if !self.nodes.iter().any(|node| matches!(node.role, Role::Sink(_))) {
             self.errors.push(WiringError::NoSink);
         }
-        if self.errors.is_empty() { Ok(Graph { nodes: self.nodes }) } else { Err(GraphErrors(self.errors)) }
+        let order = resolve(&self.nodes, &self.ranks, &mut self.errors);
+        if self.errors.is_empty() {
+            Ok(Graph { nodes: self.nodes, order })
+        } else {
+            Err(GraphErrors(self.errors))
+        }
     }
 
     fn check_names(&mut self) {

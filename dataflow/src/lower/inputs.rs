@@ -162,7 +162,10 @@ impl Inputs {
         if self.ready.is_empty() {
             self.pull(core);
         }
-        let Some(arrived) = self.ready.pop_front() else { return false };
+        let Some(mut arrived) = self.ready.pop_front() else { return false };
+        if self.channels.len() > 1 {
+            arrived.batch.came_by(arrived.port);
+        }
         self.at_hand = Some((arrived.port, arrived.from));
         core.tree.offer(arrived.port, arrived.batch);
         true

@@ -14,6 +14,7 @@ use timely::dataflow::channels::{ContainerBytes, Message};
 use timely::logging::TimelyLogger;
 use timely::worker::Worker;
 
+use crate::rank::Rank;
 use crate::record::{Batch, Origin};
 use crate::time::Moment;
 
@@ -44,6 +45,8 @@ struct Header {
     len: usize,
     bytes: usize,
     origin: Origin,
+    /// With the word whether a record is late, which a rank does not write down by itself.
+    ranks: Option<Vec<(Rank, bool)>>,
 }
 
 impl Parcel {
@@ -55,6 +58,7 @@ impl Parcel {
             len: batch.len(),
             bytes: batch.encoded_len(),
             origin: batch.origin.clone(),
+            ranks: batch.ranks().map(|all| all.iter().map(|rank| (rank.clone(), rank.is_late())).collect()),
         }
     }
 }
@@ -69,7 +73,13 @@ impl Parcel {
         let records = records.ok_or_else(|| {
             format!("it has {} bytes, its header speaks of {} bytes of records", bytes.len(), header.bytes)
         })?;
-        let batch = Batch::encoded(records.to_vec(), header.len, header.origin);
+        let ranks = header
+            .ranks
+            .map(|all| all.into_iter().map(|(rank, is_late)| rank.late(is_late)).collect::<Vec<_>>());
+        if ranks.as_ref().is_some_and(|ranks| ranks.len() != header.len) {
+            return Err(format!("it has {} records and not as many ranks", header.len));
+        }
+        let batch = Batch::encoded(records.to_vec(), header.len, header.origin).ranked(ranks);
         Ok(Self { from: header.from, to: header.to, batch: Some(batch) })
     }
 }
@@ -151,13 +161,15 @@ mod tests {
     #[test]
     fn a_parcel_survives_another_process() {
         let records = vec![Record::new(EventTime(1), 7u8), Record::new(EventTime(2), 8)];
-        let batch = Batch::new(records.clone(), Origin::default());
+        let ranks = vec![Rank::of("in/0").then(1), Rank::of("in/1").late(true)];
+        let batch = Batch::new(records.clone(), Origin::default()).ranked(Some(ranks.clone()));
         let parcel = Parcel { from: 2, to: 3, batch: Some(batch) };
         let mut bytes = Vec::new();
         parcel.into_bytes(&mut bytes);
         assert_eq!(bytes.len(), parcel.length_in_bytes());
         let received = Parcel::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
         assert_eq!((received.from, received.to), (2, 3));
-        assert_eq!(received.batch.map(|batch| batch.into_records::<u8>().0), Some(records));
+        let (found, _, found_ranks) = received.batch.unwrap().into_ranked::<u8>();
+        assert_eq!((found, found_ranks), (records, Some(ranks)));
     }
 }

@@ -52,6 +52,15 @@ enum Rest {
     OfBatch,
     /// More of what a watermark or a timer set off: a barrier may fall before it.
     OfTime,
+    /// The same, and no barrier may fall before it.
+    OfOneTime,
+}
+
+impl Rest {
+    /// Whether a barrier may fall before it.
+    fn may_be_cut(self) -> bool {
+        matches!(self, Self::Nothing | Self::OfTime)
+    }
 }
 
 /// One place of the tree, running.
@@ -61,6 +70,8 @@ pub struct RunningSlot {
     work: Work,
     queue: VecDeque<(usize, Batch)>,
     rest: Rest,
+    /// A step of event time that is being taken, to be told to its consumers then.
+    step: Option<EventTime>,
     at_hand: Origin,
     out: Outputs,
     routes: Vec<Vec<usize>>,
@@ -84,6 +95,7 @@ impl RunningSlot {
             work,
             queue: VecDeque::new(),
             rest: Rest::Nothing,
+            step: None,
             at_hand: Origin::default(),
             out,
             routes,
@@ -257,9 +269,7 @@ impl Tree {
     /// Whether the batches given to the root are processed and what came of them is sent or in a
     /// partitioner's buffer.
     pub fn is_settled(&self) -> bool {
-        self.slots
-            .iter()
-            .all(|slot| slot.queue.is_empty() && slot.rest != Rest::OfBatch && slot.is_leaf_clear())
+        self.slots.iter().all(|slot| slot.queue.is_empty() && slot.rest.may_be_cut() && slot.is_leaf_clear())
     }
 
     /// Whether a barrier may fall here: nothing of the old epoch is left in the tree. What a pass
@@ -362,9 +372,12 @@ impl Tree {
             }
         }
         let out = &mut slot.out;
-        let result = guarded(slot.stats.as_deref(), self.now_ns, || match next {
-            Some((port, batch)) => operator.on_batch(port, batch, out),
-            None => operator.resume(out),
+        let step = next.as_ref().and_then(|(_, batch)| batch.step_time());
+        slot.step = slot.step.or(step);
+        let result = guarded(slot.stats.as_deref(), self.now_ns, || match (next, step) {
+            (_, Some(at)) => operator.on_watermark(at, out),
+            (Some((port, batch)), None) => operator.on_batch(port, batch, out),
+            (None, None) => operator.resume(out),
         });
         let flow = self.checked(index, result)?;
         self.busy -= 1;
@@ -400,13 +413,22 @@ impl Tree {
 
     /// Notes how a call of a slot's operator ended; the slot is not counted as busy.
     fn after(&mut self, index: usize, flow: Flow, rest: Rest) {
-        self.slots[index].rest = match flow {
-            Flow::Done => Rest::Nothing,
-            Flow::More => rest,
+        self.slots[index].rest = match (flow, rest) {
+            (Flow::Done, _) => Rest::Nothing,
+            (Flow::More, Rest::OfOneTime) => Rest::OfTime,
+            (Flow::MoreOfOne, Rest::OfTime) => Rest::OfOneTime,
+            (Flow::More | Flow::MoreOfOne, rest) => rest,
         };
         self.busy += usize::from(self.slots[index].has_work());
         self.top = self.top.max(index);
         self.route(index);
+        if self.slots[index].rest == Rest::Nothing
+            && let Some(at) = self.slots[index].step.take()
+        {
+            for port in 0..self.slots[index].routes.len() {
+                self.hand_on(index, port, Batch::step(at));
+            }
+        }
     }
 
     /// Moves a slot's outputs into the queues of their consumers.
@@ -416,15 +438,23 @@ impl Tree {
                 if let Some(stats) = &self.slots[index].stats {
                     stats.gave(port, batch.len());
                 }
-                let consumers = self.slots[index].routes[port].len();
-                let mut batch = Some(batch);
-                for consumer in 0..consumers {
-                    let child = self.slots[index].routes[port][consumer];
-                    let copy = if consumer + 1 == consumers { batch.take() } else { batch.clone() };
-                    if let Some(batch) = copy {
-                        self.hand(child, (0, batch));
-                    }
-                }
+                self.hand_on(index, port, batch);
+            }
+        }
+    }
+
+    /// Hands a batch to all consumers of a slot's output.
+    fn hand_on(&mut self, index: usize, port: usize, batch: Batch) {
+        let consumers = self.slots[index].routes[port].len();
+        let is_step = batch.step_time().is_some();
+        let mut batch = Some(batch);
+        for consumer in 0..consumers {
+            let child = self.slots[index].routes[port][consumer];
+            let copy = if consumer + 1 == consumers { batch.take() } else { batch.clone() };
+            // Between stages event time is the frontier's.
+            let stays = is_step && matches!(self.slots[child].work, Work::Leaf(_));
+            if let Some(batch) = copy.filter(|_| !stays) {
+                self.hand(child, (0, batch));
             }
         }
     }

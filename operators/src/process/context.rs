@@ -2,6 +2,7 @@
 //! and its outputs.
 
 use pelton_dataflow::clock::Clock;
+use pelton_dataflow::error::OpError;
 use pelton_dataflow::key::{Key, KeyHash};
 use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
@@ -25,8 +26,9 @@ pub struct KeyedContext<'a, K: Key, O: Data, S: Data> {
     pub(super) clock: &'a dyn Clock,
     pub(super) out: &'a mut Emitter<O>,
     pub(super) side: &'a mut Emitter<S>,
+    pub(super) in_event_order: bool,
     /// The first error of a call that returns none.
-    pub(super) error: Option<StateError>,
+    pub(super) error: Option<OpError>,
 }
 
 impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
@@ -99,8 +101,15 @@ impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
         self.note(deleted);
     }
 
-    /// Sets a processing-time timer for this key, in milliseconds since the Unix epoch.
+    /// Sets a processing-time timer for this key, in milliseconds since the Unix epoch. In event order
+    /// ([`KeyedStream::in_event_order`](crate::KeyedStream::in_event_order)) there are none: the call fails.
     pub fn processing_timer_at(&mut self, at_ms: i64) {
+        if self.in_event_order {
+            let refused = "it is shown its records in event order, and sets a processing-time timer, which fires \
+                           at another place in that order in each run: use `timer_at`";
+            self.error.get_or_insert_with(|| refused.into());
+            return;
+        }
         let set = self.timers.set(TimeDomain::Processing, self.hash, self.key, at_ms);
         self.note(set);
     }
@@ -133,7 +142,7 @@ impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
     /// Keeps an error that the call at hand has no way to return: it fails once the call is over.
     fn note(&mut self, result: Result<(), StateError>) {
         if let Err(error) = result {
-            self.error.get_or_insert(error);
+            self.error.get_or_insert_with(|| error.into());
         }
     }
 }

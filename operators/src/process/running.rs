@@ -7,13 +7,14 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use pelton_dataflow::error::{OpError, OpResult, OperatorError, Place};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
+use pelton_dataflow::rank::Rank;
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::source::Rejected;
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{KeyedState, State, StateMut, StateSpec, TOGETHER, TimeDomain};
+use pelton_state::{KeyedState, State, StateMut, StateSpec, TOGETHER, TimeDomain, ordered};
 
 use super::context::KeyedContext;
 use super::{Processed, store};
@@ -74,6 +75,7 @@ pub(crate) fn add_process<L: Logic>(
         Ok::<_, OpError>(Box::new(running) as Box<dyn Operator>)
     };
     let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+    graph.ranks(node, Ranks::KeepsInOrder);
     Processed::new(graph, PortRef { node, port: 0 }, policy)
 }
 
@@ -103,6 +105,9 @@ pub(crate) struct Running<L: Logic> {
     failed: Emitter<Rejected>,
     /// Timers called at one go.
     slice_timers: usize,
+    in_event_order: bool,
+    /// Where the ranks of what timers emit begin, if records have ranks here.
+    rank: Option<Rank>,
 }
 
 impl<L: Logic> Running<L> {
@@ -129,6 +134,8 @@ impl<L: Logic> Running<L> {
             side: Emitter::new(1, cx.settings.batch_records),
             failed: Emitter::new(2, cx.settings.batch_records),
             slice_timers: cx.settings.batch_records,
+            in_event_order: cx.in_event_order,
+            rank: cx.is_ranked.then(|| Rank::of(cx.name)),
         })
     }
 
@@ -173,6 +180,7 @@ impl<L: Logic> Running<L> {
             };
             let nth = self.sought.next();
             self.at_hand = Some(hash);
+            self.made_from(feed.rank().as_ref());
             let kept = self.on_error.map(|OnError::DeadLetter| value.clone());
             let result = self.call(nth, hash, &key, time, |logic, state, cx| call(logic, value, state, cx));
             if let Err(error) = result {
@@ -191,6 +199,12 @@ impl<L: Logic> Running<L> {
         let mut fired = 0;
         while let Some((at_ms, hash, key)) = self.state.timers.pop(domain, up_to_ms)? {
             self.at_hand = Some(hash);
+            if let Some(rank) = &self.rank {
+                let mut bytes = Vec::new();
+                ordered::encode_into(&key, &mut bytes)?;
+                let rank = rank.of_key(&bytes);
+                self.made_from(Some(&rank));
+            }
             let at = EventTime(at_ms);
             match domain {
                 TimeDomain::Event => {
@@ -240,15 +254,24 @@ impl<L: Logic> Running<L> {
             clock: self.clock.as_ref(),
             out: &mut self.out,
             side: &mut self.side,
+            in_event_order: self.in_event_order,
             error: None,
         };
         call(&self.logic, &mut state, &mut cx)?;
-        cx.error.map_or(Ok(()), |error| Err(error.into()))
+        cx.error.map_or(Ok(()), Err)
     }
 
     fn reject<T: Data>(&mut self, key: &L::Key, time: EventTime, record: &T, error: &OpError) {
         let reason = format!("operator `{}`, key {key:?}: {error}", self.name);
         self.failed.push(time, dead_letter(&self.origin, reason, record));
+    }
+
+    /// What is emitted from here on is made from the record or timer of this rank.
+    #[inline]
+    fn made_from(&mut self, rank: Option<&Rank>) {
+        self.out.made_from(rank);
+        self.side.made_from(rank);
+        self.failed.made_from(rank);
     }
 
     fn is_full(&mut self, out: &mut Outputs) -> bool {

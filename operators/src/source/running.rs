@@ -28,6 +28,7 @@ pub(super) struct Running<S: Source, F, G: WatermarkGenerator<S::Item>> {
     source: Arc<S>,
     watermarks: Watermarks<F, G>,
     dead_letters: bool,
+    is_ranked: bool,
     clock: Arc<dyn Clock>,
     waker: Waker,
     board: Arc<WatermarkBoard>,
@@ -58,6 +59,7 @@ where
             source,
             watermarks,
             dead_letters,
+            is_ranked: cx.is_ranked,
             clock: cx.clock.clone(),
             waker: cx.waker.clone(),
             board: cx.board.clone(),
@@ -112,6 +114,7 @@ where
         let created_at_us = created_us.map_or(i64::MAX, |created_us| created_us.min(now_us));
         let spans = spans.into_iter().collect();
         let origin = Origin { spans, truncated: false, read_at_us: now_us, created_at_us };
+        let number = split.read;
         split.read += (values.len() + rejected.len()) as u64;
         if !rejected.is_empty() {
             let letters = rejected.drain(..).map(|(position, reason, raw)| {
@@ -132,7 +135,14 @@ where
         }
         let cut = clamp_ahead.map_or(EventTime::END, |limit| EventTime(check.now_ms) + limit);
         let before = split.state.max_time;
-        split.note(generator, &records, cut, times_seen.greatest().min(cut));
+        let latest = times_seen.greatest().min(cut);
+        let ranks = match self.is_ranked {
+            false => {
+                split.note(generator, &records, cut, latest);
+                None
+            }
+            true => Some(split.rank(generator, &records, cut, number)),
+        };
         if let Some(member) = &split.aligned {
             member.reached(split.watermark);
         }
@@ -143,7 +153,7 @@ where
             split.is_ahead = true;
             tracing::warn!("{warning}; {origin}");
         }
-        out.send(0, records, origin);
+        out.send_ranked(0, records, origin, ranks);
         Ok(true)
     }
 }
@@ -239,7 +249,7 @@ where
     fn memory(&self) -> Result<Vec<u8>, OpError> {
         let mut memories = Vec::new();
         for split in self.splits.iter().filter(|split| split.reader.is_some()) {
-            let memory = split.memory(&self.watermarks.generator)?;
+            let memory = split.memory(&self.watermarks.generator, self.is_ranked)?;
             memories.extend(memory.map(|memory| (split.state.info.id.clone(), memory)));
         }
         memory::encode(&memories)

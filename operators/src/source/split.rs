@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pelton_dataflow::alignment::AlignedSplit;
 use pelton_dataflow::error::OpError;
+use pelton_dataflow::rank::Rank;
 use pelton_dataflow::record::Record;
 use pelton_dataflow::source::{SplitReader, SplitState};
 use pelton_dataflow::time::EventTime;
@@ -80,12 +81,28 @@ impl<T, G: WatermarkGenerator<T>> RunningSplit<T, G> {
         self.watermark = self.watermark.max(generator.watermark(&self.generator));
     }
 
+    /// As [`RunningSplit::note`], record by record: the ranks of `records`, of which the first is the
+    /// split's `number`-th. Those that are earlier than the watermark before them are late.
+    pub fn rank(&mut self, generator: &G, records: &[Record<T>], cut: EventTime, number: u64) -> Vec<Rank> {
+        let split = Rank::of(&self.name);
+        let rank = |(record, number): (&Record<T>, u64)| {
+            let is_late = record.time < self.watermark;
+            let time = record.time.min(cut);
+            self.state.max_time = self.state.max_time.max(time);
+            generator.on_record(&mut self.generator, &record.value, time);
+            self.watermark = self.watermark.max(generator.watermark(&self.generator));
+            split.then(number).late(is_late)
+        };
+        records.iter().zip(number..).map(rank).collect()
+    }
+
     /// What a checkpoint keeps of it besides its state; nothing if that tells all.
-    pub fn memory(&self, generator: &G) -> Result<Option<SplitMemory>, OpError> {
-        if generator.state_at(self.state.max_time).is_some() {
+    pub fn memory(&self, generator: &G, is_ranked: bool) -> Result<Option<SplitMemory>, OpError> {
+        let follows = generator.state_at(self.state.max_time).is_some();
+        if follows && !is_ranked {
             return Ok(None);
         }
-        let generator = Some(codec::encode(&self.generator)?);
+        let generator = if follows { None } else { Some(codec::encode(&self.generator)?) };
         Ok(Some(SplitMemory { read: self.read, watermark: self.watermark, generator }))
     }
 
@@ -144,5 +161,34 @@ mod tests {
         assert_eq!(asked.empty_for(9_000), Duration::from_millis(4));
         asked.found_empty(6_000, true);
         assert_eq!(asked.empty_for(9_000), Duration::ZERO);
+    }
+
+    /// The ranks of a split's records, and which of them are late, do not depend on how they come in batches.
+    #[test]
+    fn ranks_follow_from_the_split_alone() {
+        let strategy = Watermarks::bounded(Duration::from_millis(5), |at: &u8| EventTime(i64::from(*at)));
+        let records: Vec<_> =
+            [10u8, 20, 15, 14, 30, 25, 24, 9].map(|at| Record::new(EventTime(i64::from(at)), at)).into();
+        let rank_in = |batches: usize, cut: EventTime| {
+            let state = SplitState::fresh(pelton_dataflow::source::SplitInfo::root("0"));
+            let mut split = RunningSplit::new(state, "in/0".into(), &strategy.generator, None).unwrap();
+            let mut number = 0;
+            let batches = records.chunks(batches).map(|batch| {
+                number += batch.len() as u64;
+                split.rank(&strategy.generator, batch, cut, number - batch.len() as u64)
+            });
+            batches.collect::<Vec<_>>().concat()
+        };
+        let whole = rank_in(8, EventTime::END);
+        assert!(whole.is_sorted() && whole[0] == Rank::of("in/0").then(0));
+        let late = |ranks: &[Rank]| -> Vec<u8> {
+            let both = ranks.iter().zip(&records).filter(|(rank, _)| rank.is_late());
+            both.map(|(_, record)| record.value).collect()
+        };
+        assert_eq!(late(&whole), [14, 24, 9]);
+        for batches in 1..8 {
+            assert_eq!(rank_in(batches, EventTime::END), whole);
+        }
+        assert_eq!(late(&rank_in(3, EventTime(20))), [14, 9], "the watermark is cut at 15");
     }
 }

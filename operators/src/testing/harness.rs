@@ -13,9 +13,10 @@ use std::time::Duration;
 use pelton_dataflow::clock::{Clock, ManualClock};
 use pelton_dataflow::env::{Control, Intake, OperatorAck, Reporter, WorkerEnv};
 use pelton_dataflow::error::{Failure, OpError};
-use pelton_dataflow::graph::{Graph, NewNode, NodeId, OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{Graph, NewNode, NodeId, OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::KeyGroups;
 use pelton_dataflow::operator::{OperatorContext, Outputs, Resources, RestoredPart};
+use pelton_dataflow::rank::Rank;
 use pelton_dataflow::record::{Data, Origin, Record, Span};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::source::{
@@ -77,7 +78,8 @@ struct Scripted<T> {
 }
 
 enum Step<T> {
-    Record(Record<T>),
+    /// Of a split, or of the script's own.
+    Record(Record<T>, Option<&'static str>),
     Watermark(EventTime),
 }
 
@@ -159,7 +161,14 @@ impl<T: Data + Sync> Harness<T> {
 
     /// A record at event time `at`, in milliseconds.
     pub fn record(&mut self, at: i64, value: T) -> &mut Self {
-        lock(&self.script).next.push_back(Step::Record(Record::new(EventTime(at), value)));
+        lock(&self.script).next.push_back(Step::Record(Record::new(EventTime(at), value), None));
+        self
+    }
+
+    /// As [`Harness::record`], from the split `split`: where records are put in event order, those of
+    /// one event time are ordered by their splits, then as they come.
+    pub fn record_of(&mut self, split: &'static str, at: i64, value: T) -> &mut Self {
+        lock(&self.script).next.push_back(Step::Record(Record::new(EventTime(at), value), Some(split)));
         self
     }
 
@@ -410,6 +419,7 @@ fn scripted_source<T: Data + Sync>(graph: SharedGraph, script: Script<T>) -> Str
         detail: "a script".to_owned(),
         location: std::panic::Location::caller(),
     });
+    graph.ranks(node, Ranks::Gives);
     Stream::new(graph, PortRef { node, port: 0 })
 }
 
@@ -420,8 +430,9 @@ impl<T: Data + Sync> SourceNode for ScriptedSource<T> {
         Ok(Box::new(FixedSplits(Vec::new())))
     }
 
-    fn operator(&self, _cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
-        Ok(Box::new(ScriptedOperator { script: self.0.clone(), name: "script/0".into() }))
+    fn operator(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
+        let (script, name) = (self.0.clone(), "script/0".into());
+        Ok(Box::new(ScriptedOperator { script, name, is_ranked: cx.is_ranked }))
     }
 
     fn describe(&self) -> String {
@@ -432,6 +443,7 @@ impl<T: Data + Sync> SourceNode for ScriptedSource<T> {
 struct ScriptedOperator<T> {
     script: Script<T>,
     name: Arc<str>,
+    is_ranked: bool,
 }
 
 impl<T: Data> SourceOperator for ScriptedOperator<T> {
@@ -443,11 +455,13 @@ impl<T: Data> SourceOperator for ScriptedOperator<T> {
     fn poll(&mut self, _max_records: usize, out: &mut Outputs) -> Result<Polled, OpError> {
         let mut script = lock(&self.script);
         match script.next.pop_front() {
-            Some(Step::Record(record)) => {
+            Some(Step::Record(record, split)) => {
                 let position = script.position;
                 script.position += 1;
-                let span = Span { split: self.name.clone(), first: position, last: position };
-                out.send(0, vec![record], Origin::of(span, i64::MAX));
+                let name = split.map_or_else(|| self.name.clone(), |split| format!("script/{split}").into());
+                let ranks = self.is_ranked.then(|| vec![Rank::of(&name).then(position)]);
+                let span = Span { split: name, first: position, last: position };
+                out.send_ranked(0, vec![record], Origin::of(span, i64::MAX), ranks);
                 Ok(Polled::Ready)
             }
             Some(Step::Watermark(watermark)) => {

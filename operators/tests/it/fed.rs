@@ -113,6 +113,8 @@ pub fn operator(graph: &Graph, clock: Arc<ManualClock>, memory: &[u8]) -> Box<dy
         restored: &restored,
         waker: Waker::noop(),
         board: &Arc::new(WatermarkBoard::new(graph, 1)),
+        is_ranked: false,
+        in_event_order: false,
     };
     source.operator(&cx).unwrap()
 }

@@ -6,6 +6,7 @@ mod async_http;
 mod async_io;
 mod connect;
 mod deduplicate;
+mod event_order;
 mod event_times;
 mod fed;
 mod mistakes;

@@ -67,6 +67,8 @@ impl Lone {
             restored,
             waker: Waker::noop(),
             board: &Arc::new(WatermarkBoard::new(&graph, 1)),
+            is_ranked: false,
+            in_event_order: false,
         };
         Self { operator: factory.build(&cx).unwrap(), _dir: dir }
     }

@@ -11,6 +11,7 @@ use pelton_dataflow::operator::{Flow, Operator, OperatorContext, Outputs, Resour
 use pelton_dataflow::record::{Batch, Origin, Record};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::time::{Epoch, EventTime};
+use pelton_dataflow::watermarks::WatermarkBoard;
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{Job, KeyedStream, Session, Tumbling, Watermarks, WindowUpdate};
 use pelton_state::checkpoint::names::{Declared, NameTable};
@@ -86,6 +87,9 @@ impl Life {
                 resources: &resources,
                 restored: parts,
                 waker: Waker::noop(),
+                board: &Arc::new(WatermarkBoard::new(graph, 1)),
+                is_ranked: false,
+                in_event_order: false,
             })
             .unwrap();
         Self { operator, store, acks: ear, out: Outputs::new(2, 1) }

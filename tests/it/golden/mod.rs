@@ -8,6 +8,7 @@
 //! seeds that follow. The example has its own: `examples/tests/it/exactly_once.rs`.
 
 mod drive;
+mod event_order;
 mod gate;
 mod graphs;
 mod input;
@@ -45,6 +46,7 @@ cases! {
     process: STATE_AND_TABLES, EVENT_TIMERS, SESSIONS, PROCESSING_TIMERS, FAILING_RECORDS;
     windows: AGGREGATES, OVERLAPPING, ALL, BY_PROCESSING_TIME, CHAINED, LATE;
     watermarks: TIME_GOES_ON, STRATEGIES, IN_STEP;
+    event_order: STORY, TOTAL;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
     services: ASKED;
