@@ -75,3 +75,8 @@ pub use pelton_streams as streams;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on event time run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/event-time.md")]
+mod event_time {}
