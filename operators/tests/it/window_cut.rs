@@ -1,5 +1,5 @@
 //! A barrier, then a crash, between two slices of what a watermark sets off: windows that are over have not
-//! fired yet, and the next life sees records before it is told of any watermark.
+//! fired yet, and the next life sees records before it is told of any watermark. And a clock that was set back.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -42,8 +42,8 @@ impl Life {
         graph: &Graph,
         dir: &std::path::Path,
         generation: u64,
-        parts: &[RestoredPart],
-        acks: Vec<KeyedAck>,
+        (parts, acks): (Vec<RestoredPart>, Vec<KeyedAck>),
+        clock_ms: i64,
     ) -> Self {
         let node = graph.nodes().iter().find(|node| !node.states.is_empty()).unwrap();
         let mut ids = NameTable::default();
@@ -82,10 +82,10 @@ impl Life {
                 groups: KeyGroups::default(),
                 job: "test",
                 generation,
-                clock: Arc::new(ManualClock::at_ms(0)),
+                clock: Arc::new(ManualClock::at_ms(clock_ms)),
                 settings: &Settings { batch_records: 1, ..Settings::default() },
                 resources: &resources,
-                restored: parts,
+                restored: &parts,
                 waker: Waker::noop(),
                 board: &Arc::new(WatermarkBoard::new(graph, 1)),
                 is_ranked: false,
@@ -151,13 +151,12 @@ fn lives<const N: usize>(
     watermarks: [i64; N],
 ) -> (Vec<String>, Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = Life::begin(graph, dir.path(), 1, &[], Vec::new());
+    let mut first = Life::begin(graph, dir.path(), 1, Default::default(), 0);
     assert_eq!(first.records(0, 0..5), [""; 0]);
     let flow = first.operator.on_watermark(EventTime(10), &mut first.out).unwrap();
     assert_eq!(flow, Flow::More);
     let before = first.taken();
-    let (parts, acks) = first.freeze();
-    let mut second = Life::begin(graph, dir.path(), 2, &parts, acks);
+    let mut second = Life::begin(graph, dir.path(), 2, first.freeze(), 0);
     let after = second.records(at, 0..5);
     let later = watermarks.map(|at_ms| second.watermark(at_ms)).concat();
     (before, after, later)
@@ -191,4 +190,21 @@ fn windows_that_have_ended_give_their_result_before_they_take_a_late_record() {
     let ended = |key: u64| [format!("{key} [0, 10) 1 on time #0"), format!("{key} [0, 10) 2 late #1")];
     assert_eq!(both, [0, 1, 2, 3, 4].map(ended).concat());
     assert_eq!(later, [""; 0]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_opens_no_window_again_that_has_fired() {
+    let graph = graph(|keyed| {
+        let tens = keyed.window("tens", Tumbling::of(ms(10)).by_processing_time());
+        tens.trigger(pelton_operators::trigger::AtEnd).count().out.sink("counts", Collect::new().0);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Life::begin(&graph, dir.path(), 1, Default::default(), 103);
+    assert_eq!(first.records(0, 0..1), [""; 0]);
+    let flow = first.operator.on_processing_time(110, &mut first.out).unwrap();
+    assert_eq!(first.go_on(flow), ["0 [100, 110) 1 on time #0"]);
+    let mut second = Life::begin(&graph, dir.path(), 2, first.freeze(), 40);
+    assert_eq!(second.records(0, 0..1), [""; 0]);
+    let flow = second.operator.on_processing_time(120, &mut second.out).unwrap();
+    assert_eq!(second.go_on(flow), ["0 [110, 120) 1 on time #0"]);
 }

@@ -1,4 +1,11 @@
 //! The operator: feeds records and times to the windows of their keys, in slices.
+//!
+//! What it leaves in a checkpoint besides keyed state, numbers little endian:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | processing time as it was last looked at, in ms, `i64`: a clock that was set back opens no window again that has fired |
+//! | the rest | the watermarks of its key groups, as in `reached` |
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,7 +13,7 @@ use std::sync::Arc;
 use pelton_dataflow::clock::Clock;
 use pelton_dataflow::error::{OpResult, OperatorError, Place};
 use pelton_dataflow::key::{Key, KeyGroups, KeyHash, Keyed};
-use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs};
+use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs, RestoredPart};
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_state::{KeyedState, TOGETHER, TimeDomain};
@@ -60,13 +67,15 @@ where
         state: KeyedState<K, KeyWindows<C::Held, R::State>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
+        let (clock_ms, parts) = split(cx.restored)?;
+        let reached = Reached::of_parts(cx.groups, cx.groups.range(cx.worker, cx.workers), &parts)?;
         Ok(Self {
             plan,
             state,
             groups: cx.groups,
             clock: cx.clock.clone(),
-            now_ms: cx.clock.now_ms(),
-            reached: Reached::restore(cx)?,
+            now_ms: clock_ms.max(cx.clock.now_ms()),
+            reached,
             feed: Feed::default(),
             sought: 0..0,
             busy: Busy::Records,
@@ -196,6 +205,19 @@ where
     }
 }
 
+/// The latest processing time of old instances, and their watermarks.
+fn split(parts: &[RestoredPart]) -> OpResult<(i64, Vec<RestoredPart>)> {
+    let (mut latest_ms, mut watermarks) = (i64::MIN, Vec::with_capacity(parts.len()));
+    for part in parts {
+        let Some((now_ms, bytes)) = part.bytes.split_first_chunk() else {
+            return Err(format!("{} bytes are no clock and watermarks of windows", part.bytes.len()).into());
+        };
+        latest_ms = latest_ms.max(i64::from_le_bytes(*now_ms));
+        watermarks.push(RestoredPart { bytes: bytes.to_vec(), ..part.clone() });
+    }
+    Ok((latest_ms, watermarks))
+}
+
 impl<K, T, C, R, U> Operator for Running<K, T, C, R, U>
 where
     K: Key,
@@ -235,7 +257,8 @@ where
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
         self.state.freeze(epoch)?;
-        Ok(Frozen { bytes: self.reached.to_bytes(), deferred: None })
+        let bytes = [&self.now_ms.to_le_bytes()[..], &self.reached.to_bytes()].concat();
+        Ok(Frozen { bytes, deferred: None })
     }
 
     fn place(&self) -> Place {
