@@ -22,6 +22,7 @@ mod sources;
 mod stateless;
 mod watermarks;
 mod windows;
+mod windows_fired;
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),*;)*) => {
@@ -45,6 +46,7 @@ cases! {
     keyed: RUNNING_VALUES;
     process: STATE_AND_TABLES, EVENT_TIMERS, SESSIONS, PROCESSING_TIMERS, FAILING_RECORDS;
     windows: AGGREGATES, OVERLAPPING, ALL, BY_PROCESSING_TIME, CHAINED, LATE;
+    windows_fired: BY_GAPS, COUNTED, KEPT, PATIENT;
     watermarks: TIME_GOES_ON, STRATEGIES, IN_STEP;
     event_order: STORY, TOTAL;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;

@@ -217,7 +217,7 @@ pub const ALL: Case = Case {
         place.in_order("late", []);
         let mut groups: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         Event::all(place.seed).for_each(|event| {
-            groups.entry(start_of(event.at, SIZE_MS, OFFSET_MS)).or_default().push(event.id)
+            groups.entry(start_of(event.at, SIZE_MS, OFFSET_MS)).or_default().push(event.id);
         });
         let counts = groups.iter().map(|(start, ids)| (0, format!("{} {}", EventTime(*start), ids.len())));
         place.in_order("counts", counts);
