@@ -101,7 +101,8 @@ pub const STRATEGIES: Case = Case {
     covers: &["Watermarks::monotonous", "Watermarks::punctuated", "Watermarks::custom"],
     wire: |job, place| {
         count(job, place, "monotonous", Watermarks::monotonous(BY_ID));
-        let mark = |event: &Event| (event.id % 7 == 0).then_some(EventTime(event.id as i64 - DISORDER_MS));
+        let mark =
+            |event: &Event| event.id.is_multiple_of(7).then_some(EventTime(event.id as i64 - DISORDER_MS));
         count(job, place, "punctuated", Watermarks::punctuated(BY_TIME, mark));
         count(job, place, "custom", Watermarks::custom(BY_TIME, Behind));
     },
