@@ -1,7 +1,9 @@
 //! q18, find last bid: of each bidder the last bid on each auction.
 //!
-//! Every bid gives a row, and the last row of a bidder and auction is its result.
+//! A bid that is not earlier than those before it gives a row, and the last row of a bidder and auction is its
+//! result.
 
+use pelton::operators::Kept;
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
 use crate::model::{Bid, Event, Views};
@@ -21,5 +23,5 @@ impl Row for Last {
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<Last> {
     let bids = events.bids(Some).key_by(|bid| (bid.bidder, bid.auction));
-    bids.reduce("last", |last, bid| if bid.date_time >= last.date_time { bid } else { last }).map(Last)
+    bids.deduplicate("last", Kept::Last).for_ever().map(Last)
 }

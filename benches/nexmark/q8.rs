@@ -1,7 +1,6 @@
 //! q8, monitor new users: persons who came and opened an auction within the same 10 seconds.
 //!
-//! The public query joins the distinct persons and sellers of each window; here the window of an id
-//! holds whether it has both.
+//! The public query joins the distinct persons and sellers of each window.
 
 use std::time::Duration;
 
@@ -22,29 +21,16 @@ impl Row for NewSeller {}
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The name of a person who has come, or nothing for one who has opened an auction.
-type Deed = Option<String>;
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Deeds {
-    /// It is one in all queries that give every person an id.
-    names: Vec<String>,
-    has_sold: bool,
-}
-
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<NewSeller> {
-    let came = events.persons(|person| Some((person.id, Some(person.name) as Deed)));
-    let sold = events.auctions(|auction| Some((auction.seller, None as Deed)));
-    let windows = came.union([sold]).key_by(|(id, _)| *id).window("deeds", Tumbling::of(WINDOW));
-    let deeds = windows.fold(|deeds: &mut Deeds, (_, deed)| match deed {
-        Some(name) if !deeds.names.contains(&name) => deeds.names.push(name),
-        Some(_) => {}
-        None => deeds.has_sold = true,
+    let persons = events.persons(|person| Some((person.id, person.name))).key_by(|(id, _)| *id);
+    let sellers = events.auctions(|auction| Some(auction.seller)).key_by(|seller| *seller);
+    let groups = persons.co_group("new-sellers", &sellers, Tumbling::of(WINDOW), |window, persons, sold| {
+        let mut persons: Vec<_> = if sold.is_empty() { Vec::new() } else { persons.to_vec() };
+        persons.sort();
+        persons.dedup();
+        let stime = window.start.0;
+        persons.into_iter().map(move |(id, name)| NewSeller { id, name, stime })
     });
-    deeds.out.flat_map(|window| {
-        let (id, stime) = (window.key, window.start.0);
-        let names = if window.value.has_sold { window.value.names } else { Vec::new() };
-        names.into_iter().map(move |name| NewSeller { id, name, stime })
-    })
+    groups.out
 }
