@@ -46,9 +46,10 @@ pub mod prelude {
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
     pub use pelton_operators::{
-        Aggregate, Async, AsyncClient, Backoff, CoContext, Context, Cumulative, Declare, Job, Kept,
-        KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern, Process, ProcessContext, Sliding,
-        Stream, TopN, Tumbling, Update, Watermarks, WindowResult, WindowTotal,
+        Aggregate, Async, AsyncClient, Backoff, BroadcastContext, BroadcastProcess, CoContext, Context,
+        Cumulative, Declare, Job, Kept, KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern,
+        Process, ProcessContext, Sliding, Stream, TopN, Tumbling, Update, Watermarks, WindowResult,
+        WindowTotal,
     };
     pub use pelton_operators::{CountWindows, Firing, GlobalWindow, Session, Timing, WindowUpdate};
     pub use pelton_state::{ListTable, MapTable, State, StateMut};

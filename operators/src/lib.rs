@@ -6,6 +6,7 @@
 
 pub mod aggregate;
 pub mod async_io;
+pub mod broadcast;
 mod by_time;
 pub mod connect;
 mod dead_letter;
@@ -37,6 +38,7 @@ pub mod window;
 
 pub use aggregate::Aggregate;
 pub use async_io::{Answered, Async, AsyncClient, Backoff, NoAnswer, Unanswered};
+pub use broadcast::{BroadcastContext, BroadcastProcess, BroadcastStream, Judged, TakesEffect};
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};
 pub use deduplicate::{Deduplicate, Deduplicated, Kept};
 pub use event_order::InEventOrder;

@@ -17,18 +17,18 @@ use crate::emit::Emitter;
 /// The surroundings of a call of user code on a key: [`Context`](super::Context) and
 /// [`CoContext`](crate::CoContext) name it for a process.
 pub struct KeyedContext<'a, K: Key, O: Data, S: Data> {
-    pub(super) tables: &'a mut Tables<K>,
-    pub(super) timers: &'a mut Timers<K>,
-    pub(super) hash: KeyHash,
-    pub(super) key: &'a K,
-    pub(super) time: EventTime,
-    pub(super) watermark: EventTime,
-    pub(super) clock: &'a dyn Clock,
-    pub(super) out: &'a mut Emitter<O>,
-    pub(super) side: &'a mut Emitter<S>,
-    pub(super) in_event_order: bool,
+    pub(crate) tables: &'a mut Tables<K>,
+    pub(crate) timers: &'a mut Timers<K>,
+    pub(crate) hash: KeyHash,
+    pub(crate) key: &'a K,
+    pub(crate) time: EventTime,
+    pub(crate) watermark: EventTime,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) out: &'a mut Emitter<O>,
+    pub(crate) side: &'a mut Emitter<S>,
+    pub(crate) in_event_order: bool,
     /// The first error of a call that returns none.
-    pub(super) error: Option<OpError>,
+    pub(crate) error: Option<OpError>,
 }
 
 impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {

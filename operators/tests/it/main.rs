@@ -4,6 +4,7 @@
 
 mod async_http;
 mod async_io;
+mod broadcast;
 mod connect;
 mod deduplicate;
 mod event_order;

@@ -7,6 +7,7 @@
 //! of them. The seed is printed; `PELTON_SEED` sets it, `PELTON_ROUNDS` repeats each test with
 //! seeds that follow. The example has its own: `examples/tests/it/exactly_once.rs`.
 
+mod broadcast;
 mod drive;
 mod event_order;
 mod gate;
@@ -52,5 +53,6 @@ cases! {
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
     services: ASKED;
+    broadcast: RULES;
     graphs: RANDOM;
 }
