@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pelton_operators::aggregate::{Fold, Sum};
-use pelton_operators::testing::{Harness, Taps};
-use pelton_operators::{Cumulative, Sliding, Stream, Tumbling, Windowed, WindowedAll, Windows};
+use pelton_operators::testing::{Collect, Harness, Taps, Values};
+use pelton_operators::{
+    Cumulative, Job, Sliding, Stream, Tumbling, Watermarks, Windowed, WindowedAll, Windows,
+};
 use proptest::prelude::*;
 
 type Sale = (u8, u64);
@@ -224,6 +226,59 @@ fn days_are_those_of_their_time_zone() {
         ),
     ];
     assert_eq!(script.output(), days);
+}
+
+#[test]
+fn a_slice_is_kept_once_and_is_gone_after_its_last_window() {
+    let mut script = script(thirties(), true);
+    (0..100).for_each(|at| {
+        script.record(at, (1, 1));
+    });
+    assert_eq!(script.rows(), 10, "a row for each slice, however many windows it is in");
+    // The next window to fire is that of [30, 60).
+    assert_eq!(script.watermark(55).rows(), 7);
+    assert_eq!(script.crash().watermark(89).rows(), 4);
+    assert_eq!(script.end().rows(), 0);
+}
+
+#[test]
+fn explain_says_how_windows_are_kept() {
+    let mut job = Job::new();
+    let sales = job.source("sales", Values::of([(1u8, 1u64)])).watermarks(Watermarks::none());
+    let keyed = sales.key_by(|(key, _)| *key);
+    let sums = keyed.window("shared", thirties()).sum(|(_, amount)| *amount);
+    let folded = keyed.window("each", thirties()).fold(|sum: &mut u64, (_, amount)| *sum += amount);
+    sums.out.union([folded.out]).sink("out", Collect::new().0);
+    let graph = job.finish().unwrap();
+    let detail = |name: &str| graph.nodes().iter().find(|node| node.name == name).unwrap().detail.clone();
+    assert_eq!(detail("shared"), "sliding 30ms every 10ms, shared slices, 3 a window");
+    assert_eq!(detail("each"), "sliding 30ms every 10ms, 3 windows a record: the aggregate does not merge");
+}
+
+/// What is aggregated of a slice that is not full is in the checkpoint.
+#[test]
+fn partial_aggregates_survive_a_crash() {
+    let mut script = Harness::new(|sales: Stream<Sale>, taps| {
+        tap_all(taps, &sales.window_all("sums", thirties()).sum(|(_, amount)| *amount));
+    });
+    script.record(5, (1, 1)).record(6, (2, 10)).watermark(7).barrier();
+    script.record(7, (3, 100)).crash().record(8, (4, 1_000)).watermark(10);
+    assert_eq!(script.output(), ["sum@9 (0, -20, 10, 1011)"]);
+    // Behind the watermark, in a slice that has been sent on; and late for all its windows.
+    script.record(9, (5, 10_000)).record(-25, (6, 7)).watermark(20);
+    assert_eq!(script.output(), ["late@-25 (6, 7)", "sum@19 (0, -10, 20, 11011)"]);
+    script.barrier().crash().record(-11, (7, 7)).end();
+    assert_eq!(script.output(), ["late@-11 (7, 7)", "sum@29 (0, 0, 30, 11011)"]);
+}
+
+#[test]
+fn windows_over_all_records_go_by_processing_time_too() {
+    let mut script = Harness::new(|sales: Stream<Sale>, taps| {
+        let windows = sales.window_all("sums", Tumbling::of(ms(10)).by_processing_time());
+        tap_all(taps, &windows.sum(|(_, amount)| *amount));
+    });
+    script.record(500, (1, 1)).watermark(900).advance(ms(3)).record(1, (2, 10)).advance(ms(7));
+    assert_eq!(script.output(), ["sum@9 (0, 0, 10, 11)"]);
 }
 
 fn mistake(
