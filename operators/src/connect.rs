@@ -159,7 +159,7 @@ impl<K: Key, A: Data, B: Data> KeyedConnected<K, A, B> {
     where
         P: KeyedCoProcess<Key = K, First = A, Second = B>,
     {
-        self.operator(name.into(), ("process", String::new()), Location::caller(), process)
+        self.operator(name.into(), ("connect", String::new()), Location::caller(), process)
     }
 
     /// As [`KeyedConnected::process`], for operators that are such processes: with their kind and,

@@ -13,7 +13,9 @@ mod event_order;
 mod gate;
 mod graphs;
 mod input;
+mod joins;
 mod keyed;
+mod of_a_key;
 mod process;
 mod public_api;
 pub mod random;
@@ -50,6 +52,8 @@ cases! {
     windows_fired: BY_GAPS, COUNTED, KEPT, PATIENT;
     watermarks: TIME_GOES_ON, STRATEGIES, IN_STEP;
     event_order: STORY, TOTAL;
+    joins: CONNECTED, BY_TIME, BY_WINDOW, BY_VERSION;
+    of_a_key: SORTED, DEDUPLICATED, RANKED;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
     services: ASKED;

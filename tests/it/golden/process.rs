@@ -65,10 +65,10 @@ impl KeyedProcess for Diary {
 pub const STATE_AND_TABLES: Case = Case {
     covers: &[
         "KeyedStream::process",
-        "Context::key",
-        "Context::emit",
-        "Context::map",
-        "Context::list",
+        "KeyedContext::key",
+        "KeyedContext::emit",
+        "KeyedContext::map",
+        "KeyedContext::list",
         "Declare::map",
         "Declare::list",
     ],
@@ -154,7 +154,12 @@ impl KeyedProcess for Spans {
 }
 
 pub const EVENT_TIMERS: Case = Case {
-    covers: &["Context::time", "Context::watermark", "Context::is_late", "Context::timer_at"],
+    covers: &[
+        "KeyedContext::time",
+        "KeyedContext::watermark",
+        "KeyedContext::is_late",
+        "KeyedContext::timer_at",
+    ],
     wire: |job, place| {
         place.keep("spans", &place.events(job).key_by(|event| event.key).process("spans", Spans).out);
     },
@@ -243,7 +248,7 @@ impl KeyedProcess for Sessions {
 }
 
 pub const SESSIONS: Case = Case {
-    covers: &["Context::delete_timer"],
+    covers: &["KeyedContext::delete_timer"],
     wire: |job, place| {
         place
             .keep("sessions", &place.events(job).key_by(|event| event.key).process("sessions", Sessions).out);
@@ -346,10 +351,10 @@ impl KeyedProcess for Patience {
 /// When a timer fires depends on the clock; that each id is told once and in order does not.
 pub const PROCESSING_TIMERS: Case = Case {
     covers: &[
-        "Context::processing_time_ms",
-        "Context::processing_timer_at",
-        "Context::delete_processing_timer",
-        "Context::side",
+        "KeyedContext::processing_time_ms",
+        "KeyedContext::processing_timer_at",
+        "KeyedContext::delete_processing_timer",
+        "KeyedContext::side",
     ],
     wire: |job, place| {
         let told = place.events(job).key_by(|event| event.key).process("patience", Patience);
@@ -384,7 +389,7 @@ impl KeyedProcess for Picky {
 }
 
 pub const FAILING_RECORDS: Case = Case {
-    covers: &["Processed::dead_letters", "Context::side"],
+    covers: &["Processed::dead_letters", "KeyedContext::side"],
     wire: |job, place| {
         let picked = place.events(job).key_by(|event| event.key).process("picky", Picky).dead_letters();
         place.keep("out", &picked.out);

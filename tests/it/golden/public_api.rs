@@ -23,7 +23,14 @@ const TYPES: &[&str] = &[
     "Session",
     "CountWindows",
     "Declare",
-    "Context",
+    "KeyedContext",
+    "KeyedConnected",
+    "Connected",
+    "IntervalJoin",
+    "Join",
+    "WindowJoin",
+    "TemporalJoin",
+    "Deduplicate",
     "ProcessContext",
     "SourceBuilder",
     "DeadLetterSource",
@@ -43,6 +50,8 @@ const TYPES: &[&str] = &[
 
 /// What has no case of its own, and why.
 const WITHOUT: &[(&str, &str)] = &[
+    ("Stream::connect", "is `map` and `union`: its case is that of `Connected`"),
+    ("KeyedStream::distinct", "is `deduplicate`, in whose case it is"),
     ("Job::new", "every case begins with it"),
     ("Job::finish", "every case ends with it"),
     ("Collect::new", "every case keeps its outputs in one"),
