@@ -197,7 +197,8 @@ impl Lowering<'_, '_> {
             Role::Sink(sink) => Work::Operator(self.build(node, waker, |cx| sink.build(cx))?),
             Role::Exchange(_) | Role::Union => unreachable!("planned as the entry of a stage"),
         };
-        Ok(RunningSlot::new(Some(node.id), node.name.clone(), work, routes, Some(stats)))
+        let slot = RunningSlot::new(Some(node.id), node.name.clone(), work, routes, Some(stats));
+        Ok(slot.in_event_order(self.graph.is_in_event_order(node.id)))
     }
 
     fn leaf(&self, leaf: &Leaf, index: usize, waker: &Waker) -> Result<RunningSlot, Failure> {

@@ -20,6 +20,8 @@ pub enum Ranks {
     KeepsInOrder,
     /// Puts its records in order by them, and gives them on at port 0; what it gives has ranks as well.
     Orders,
+    /// It has none to give, and must not be shown event order either: it goes by the clock.
+    ByClock,
     /// It has none to give, for this reason.
     Without(&'static str),
 }
@@ -40,7 +42,7 @@ pub(super) fn resolve(
     let mut found = EventOrder { ranked: vec![false; nodes.len()], in_order: vec![false; nodes.len()] };
     let ordering = || nodes.iter().filter(|node| told.get(&node.id) == Some(&Ranks::Orders));
     for node in ordering() {
-        errors.extend(look_down(nodes, node, &mut found));
+        errors.extend(look_down(nodes, told, node, &mut found));
     }
     for node in ordering() {
         errors.extend(look_up(nodes, told, node, &mut found));
@@ -74,6 +76,7 @@ fn look_up(
                 "it keeps state and is not shown event order itself: build it on `.in_event_order(...)` too",
             ),
             (Some(Ranks::Without(reason)), _) => Some(*reason),
+            (Some(Ranks::ByClock), _) => Some("it goes by the clock"),
             (None, _) => Some("what it gives has no order that is the same in every run"),
         };
         if let Some(reason) = because {
@@ -92,7 +95,12 @@ fn look_up(
 }
 
 /// Marks what sees the order of `orders`; complains of what it cannot be shown to.
-fn look_down(nodes: &[Node], orders: &Node, found: &mut EventOrder) -> Vec<WiringError> {
+fn look_down(
+    nodes: &[Node],
+    told: &HashMap<NodeId, Ranks>,
+    orders: &Node,
+    found: &mut EventOrder,
+) -> Vec<WiringError> {
     let mut errors = Vec::new();
     let mut sees = vec![false; nodes.len()];
     sees[orders.id.0] = true;
@@ -109,9 +117,16 @@ fn look_down(nodes: &[Node], orders: &Node, found: &mut EventOrder) -> Vec<Wirin
         if !begins_stage {
             sees[node.id.0] = true;
             found.in_order[node.id.0] = true;
-        } else if matches!(node.role, Role::Operator(_))
-            && node.inputs.iter().any(|input| input.node == orders.id && input.port == 0)
-        {
+            if told.get(&node.id) == Some(&Ranks::ByClock) {
+                errors.push(mistake(
+                    node,
+                    format!(
+                        "it goes by the clock, which is at another place in the event order of `{}` in each run: let it go by event time, or leave the order out",
+                        orders.name
+                    ),
+                ));
+            }
+        } else if node.inputs.iter().any(|input| input.node == orders.id && input.port == 0) {
             errors.push(mistake(
                 node,
                 format!(

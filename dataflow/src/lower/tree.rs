@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::clock::{Clock, monotonic_ns};
-use crate::error::{Cause, Failure, OperatorError, Place};
+use crate::error::{Cause, Failure, OpError, OperatorError, Place};
 use crate::graph::NodeId;
 use crate::operator::{Flow, Frozen, Operator, Outputs};
 use crate::partition::Partitioner;
@@ -76,6 +76,7 @@ pub struct RunningSlot {
     out: Outputs,
     routes: Vec<Vec<usize>>,
     stats: Option<Arc<OperatorStats>>,
+    in_event_order: bool,
 }
 
 impl RunningSlot {
@@ -100,7 +101,22 @@ impl RunningSlot {
             out,
             routes,
             stats,
+            in_event_order: false,
         }
+    }
+
+    /// The same, of an operator that is shown its records in event order or not.
+    pub fn in_event_order(self, in_event_order: bool) -> Self {
+        Self { in_event_order, ..self }
+    }
+
+    /// What is wrong with an operator in event order, if it goes by the clock.
+    fn clock_in_event_order(&self) -> Option<OperatorError> {
+        let Work::Operator(operator) = &self.work else { return None };
+        let goes_by_clock = self.in_event_order && operator.next_wakeup_ms().is_some();
+        let problem = "it is shown its records in event order, and waits for the clock, which is at another \
+                       place in that order in each run: let it go by event time, or leave the order out";
+        goes_by_clock.then(|| OperatorError::from(OpError::from(problem)))
     }
 
     fn has_work(&self) -> bool {
@@ -380,6 +396,9 @@ impl Tree {
             (None, None) => operator.resume(out),
         });
         let flow = self.checked(index, result)?;
+        if let Some(error) = self.slots[index].clock_in_event_order() {
+            self.checked(index, Ok(Err::<(), _>(error)))?;
+        }
         self.busy -= 1;
         self.after(index, flow, rest);
         Ok(())

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::Key;
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::Data;
-use pelton_state::StateSpec;
+use pelton_state::{StateSpec, TimeDomain};
 
 use super::aligned::{Aligned, Apart, Layout, Overlapping};
 use super::panes::{self, PANES};
@@ -93,6 +93,9 @@ pub(super) fn aligned<K: Key, T: Data, A: Aggregate<In = T>>(
         Ok(Box::new(panes::Running::new(aggregate, layout, domain, panes, cx)?))
     };
     let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+    if domain == TimeDomain::Processing {
+        graph.ranks(node, Ranks::ByClock);
+    }
     Windowed {
         out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
         late: Stream::new(graph, PortRef { node, port: 1 }),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pelton_dataflow::error::OpResult;
 use pelton_dataflow::time::EventTime;
 use pelton_operators::testing::{Collect, Harness, Taps, Values};
-use pelton_operators::{Context, Job, KeyedProcess, NoSide, Stream, Tumbling, Watermarks};
+use pelton_operators::{Context, Job, KeyedProcess, NoSide, Session, Stream, Tumbling, Watermarks};
 use pelton_state::StateMut;
 use proptest::prelude::*;
 
@@ -201,6 +201,34 @@ fn a_timer_by_the_clock_fails() {
 fn a_record_without_time_fails() {
     let mut script = Harness::new(|words, taps| story(&words, taps));
     script.record(i64::MIN, ('k', 1)).end();
+}
+
+#[test]
+#[should_panic(expected = "it is shown its records in event order, and waits for the clock")]
+fn what_waits_for_the_clock_fails() {
+    let mut script = Harness::new(|words: Stream<Word>, taps| {
+        let ordered = words.key_by(|(key, _)| *key).in_event_order("by-time");
+        let sessions = Session::gap(Duration::from_millis(5)).by_processing_time();
+        taps.tap("count", &ordered.out.window("sessions", sessions).count().out.map(|window| window.value));
+    });
+    script.record(1, ('k', 1)).end();
+}
+
+#[test]
+fn what_goes_by_the_clock_or_takes_two_inputs_cannot_stand_behind_it() {
+    let refused = mistakes(|words| {
+        let ordered = words.key_by(|(key, _)| *key).in_event_order("by-time");
+        let tens = Tumbling::of(Duration::from_millis(10)).by_processing_time();
+        ordered.out.window("tens", tens).count().late.sink("late", Collect::new().0);
+    });
+    assert!(refused.contains("operator `tens`") && refused.contains("it goes by the clock"), "{refused}");
+    let refused = mistakes(|words| {
+        let keyed = words.key_by(|(key, _)| *key);
+        let ordered = keyed.in_event_order("by-time");
+        let pairs = ordered.out.join("pairs", &keyed).inner(|_, word| *word);
+        pairs.out.sink("pairs-out", Collect::new().0);
+    });
+    assert!(refused.contains("operator `pairs`") && refused.contains("has no place in it"), "{refused}");
 }
 
 fn mistakes(wire: impl FnOnce(Stream<Word>)) -> String {
