@@ -99,6 +99,19 @@ fn a_global_window_fires_by_its_trigger_alone() {
     assert_eq!(script.rows(), 0);
 }
 
+#[test]
+fn a_global_window_that_is_purged_is_gone() {
+    let mut script = Harness::new(|input: Stream<u64>, taps: &mut Taps| {
+        let purged = input.key_by(|_| 'k').window("pairs", GlobalWindow).trigger(Purging::of(OnCount::of(2)));
+        let sums = purged.sum(|n| *n);
+        taps.tap("sum", &sums.out.map(|sum| (sum.start.0, sum.end.0, sum.value, sum.firing.nth)));
+    });
+    script.record(1, 1).record(2, 2);
+    assert_eq!(script.rows(), 0);
+    script.record(3, 4).record(4, 8);
+    assert_eq!(script.output(), ["sum@2 (1, 3, 3, 0)", "sum@4 (3, 5, 12, 0)"]);
+}
+
 /// Hundreds, of which a record is in as many as it says; one that says 7 is in one that lasts no time.
 struct Hundreds;
 

@@ -89,6 +89,30 @@ fn at_regular_times_of_the_clock_if_there_is_news() {
     assert_eq!(script.rows(), 0);
 }
 
+/// Fires at whatever time it is called.
+struct Whenever;
+
+impl Trigger<u64> for Whenever {
+    type State = ();
+
+    fn on_record(&self, _: &u64, (): &mut (), _cx: &mut TriggerContext<'_>) -> Decision {
+        Decision::Continue
+    }
+
+    fn on_processing_time(&self, _: i64, (): &mut (), _cx: &mut TriggerContext<'_>) -> Decision {
+        Decision::Fire
+    }
+}
+
+#[test]
+fn the_late_trigger_is_not_called_at_times_of_the_early_one() {
+    let mut script = hundreds(AfterWatermark::early(EveryProcessingTime::of(ms(1_000))).late(Whenever));
+    script.record(1, 1).watermark(100);
+    assert_eq!(script.output(), sums([(1, "on time #0")]));
+    script.advance(ms(5_000));
+    assert_eq!(script.output(), [""; 0]);
+}
+
 #[test]
 fn late_records_together() {
     let late = EveryProcessingTime::of(ms(1_000));
@@ -180,7 +204,7 @@ fn times_go_with_their_window() {
 fn sessions_keep_the_states_and_times_of_those_that_merge() {
     let mut script = Harness::new(|input: Stream<u64>, taps: &mut Taps| {
         let keyed = input.key_by(|_| 'k');
-        let visits = keyed.window("timed", Session::gap(ms(10))).trigger(After(ms(25))).count();
+        let visits = keyed.window("timed", Session::gap(ms(10))).trigger(After(ms(5))).count();
         taps.tap("by-time", &visits.out.map(|visit| (visit.start.0, visit.end.0, visit.value)));
         let visits = keyed.window("counted", Session::gap(ms(10))).trigger(OnCount::of(4)).count();
         taps.tap("by-count", &visits.out.map(|visit| (visit.start.0, visit.end.0, visit.value)));
@@ -189,9 +213,9 @@ fn sessions_keep_the_states_and_times_of_those_that_merge() {
     assert_eq!(script.output(), [""; 0]);
     script.record(7, 1);
     assert_eq!(script.output(), ["by-count@24 (0, 25, 4)"]);
-    // 32 and 39 lie behind the end.
+    // Called at 5, 12, and at 19 and 20 for the later of the two; the third time it purges.
     script.watermark(25);
-    assert_eq!(script.output(), ["by-time@24 (0, 25, 4)"]);
+    assert_eq!(script.output(), ["by-time@24 (0, 25, 4)"; 3]);
     assert_eq!(script.rows(), 0);
 }
 
