@@ -143,6 +143,14 @@ impl<V: Clone> History<V> {
         self.tail_start
     }
 
+    /// The place of the first value that is kept.
+    pub fn start(&self, rows: &mut impl Rows<V>) -> Result<u64, StateError> {
+        Ok(match self.sealed.first() {
+            Some(chunk) => chunk.end - rows.chunk(chunk.id)?.len() as u64,
+            None => self.tail_start,
+        })
+    }
+
     pub fn has_chunks(&self) -> bool {
         !self.sealed.is_empty()
     }

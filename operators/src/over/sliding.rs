@@ -24,6 +24,8 @@ const FEW: usize = 16;
 /// Where the parts of a range end. The near part begins at `low`, the front at `near_end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Edge {
+    /// The range: another run may have others.
+    length_ms: i64,
     low: u64,
     near_end: u64,
     front_end: u64,
@@ -58,6 +60,13 @@ struct Live<V, S> {
     slides: S,
     /// The near part of each range.
     near: Vec<Piece<V>>,
+}
+
+impl Edge {
+    /// With all that there is from `place` on in the back.
+    fn at(place: u64, length_ms: i64) -> Self {
+        Self { length_ms, low: place, near_end: place, front_end: place }
+    }
 }
 
 impl<V: Clone, S> Window<V, S> {
@@ -110,11 +119,10 @@ impl<F> Sliding<F> {
         F: Features<V>,
     {
         if window.edges.is_empty() && window.history.tail().len() >= FEW {
-            let low = window.history.tail_start();
-            window.edges = vec![Edge { low, near_end: low, front_end: low }; self.lengths_ms.len()];
+            window.edges = self.edges_at(window.history.tail_start());
         }
         if !window.edges.is_empty() {
-            let live = self.live(&mut window.live, &window.history, &window.edges, rows)?;
+            let live = self.live(&mut window.live, &window.history, &mut window.edges, rows)?;
             self.features.apply(&mut live.slides, Change::Add(&value));
         }
         window.history.push(at_ms, value);
@@ -160,7 +168,7 @@ impl<F> Sliding<F> {
         let live = self.live(live, history, edges, rows)?;
         for (range, (edge, bound)) in edges.iter_mut().zip(bounds).enumerate() {
             if last_ms <= bound {
-                *edge = Edge { low: end, near_end: end, front_end: end };
+                *edge = Edge::at(end, edge.length_ms);
                 live.near[range] = Piece::default();
                 self.features.apply(&mut live.slides, Change::Clear(range));
                 continue;
@@ -249,18 +257,26 @@ impl<F> Sliding<F> {
         Ok(())
     }
 
-    /// What is in memory only, made anew if it is not there: as it was, part by part.
+    fn edges_at(&self, place: u64) -> Vec<Edge> {
+        self.lengths_ms.iter().map(|length_ms| Edge::at(place, *length_ms)).collect()
+    }
+
+    /// What is in memory only, made anew if it is not there: as it was, part by part. If the ranges are not those of
+    /// the run that kept the values, from all of them.
     fn live<'a, V: Clone>(
         &self,
         live: &'a mut Option<Box<Live<V, F::Slides>>>,
         history: &History<V>,
-        edges: &[Edge],
+        edges: &mut Vec<Edge>,
         rows: &mut impl Rows<V>,
     ) -> Result<&'a mut Live<V, F::Slides>, StateError>
     where
         F: Features<V>,
     {
         if live.is_none() {
+            if !edges.iter().map(|edge| &edge.length_ms).eq(&self.lengths_ms) {
+                *edges = self.edges_at(history.start(rows)?);
+            }
             *live = Some(Box::new(self.rebuilt(history, edges, rows)?));
         }
         Ok(live.as_mut().expect("it was just made"))
