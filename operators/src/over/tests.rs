@@ -76,7 +76,7 @@ fn ms(length: u64) -> super::Last {
 
 /// What comes at which distance, and whether memory is lost before it.
 fn arrivals(most: usize) -> impl Strategy<Value = Vec<(i64, bool)>> {
-    let gap = prop_oneof![6 => Just(0i64), 20 => 1i64..4, 1 => 50i64..900, 1 => Just(5_000)];
+    let gap = prop_oneof![90 => Just(0i64), 300 => 1i64..4, 2 => 50i64..900, 1 => Just(5_000)];
     prop::collection::vec((gap, prop::bool::weighted(0.02)), 1..most)
 }
 
@@ -148,9 +148,12 @@ proptest! {
             prop_assert_eq!(format!("{:?}", found), format!("{:?}", lost.add(now, value)));
             let long = in_range(&all, 1_500);
             let (size, sum) = (long.iter().map(|v| v.abs()).sum::<f64>(), exact_sum(&long));
-            prop_assert!((found.1 - sum).abs() <= sum.abs() * f64::EPSILON, "{} for {sum}", found.1);
+            // Where large numbers cancel, what is left has the errors of the large: of twice the bits.
+            let slack = size * 2f64.powi(-100) + long.len() as f64 * 2f64.powi(-60);
+            let off = (found.1 - sum).abs();
+            prop_assert!(off <= sum.abs() * f64::EPSILON + slack, "{} for {sum}", found.1);
             let mean = sum / long.len() as f64;
-            prop_assert!((found.2 - mean).abs() <= mean.abs() * 2.0 * f64::EPSILON);
+            prop_assert!((found.2 - mean).abs() <= mean.abs() * 2.0 * f64::EPSILON + slack);
             let squares: f64 = long.iter().map(|v| (v - mean).powi(2)).sum();
             let (n, largest) = (long.len() as f64, size / long.len() as f64);
             let off = (found.3 - squares / n).abs();
@@ -159,7 +162,7 @@ proptest! {
     }
 }
 
-/// The sum of numbers to the nearest, by integers: each is a multiple of 2^-60 below 2^60.
+/// The sum of numbers below 2^60 by integers, each cut off at 2^-60.
 fn exact_sum(values: &[f64]) -> f64 {
     let unit = 2f64.powi(60);
     let total: i128 = values.iter().map(|value| (value * unit) as i128).sum();
@@ -201,7 +204,9 @@ fn a_value_is_written_once_and_read_a_few_times() {
 #[test]
 fn other_ranges_go_on_with_the_values_that_are_kept() {
     let mut first = Asked::new((ms(500).count(), ms(20).sum()));
-    (0..2_000).for_each(|n| drop(first.add(n, n as u64)));
+    for n in 0..2_000 {
+        first.add(n, n as u64);
+    }
     let Asked { window, table, .. } = first;
     let window = codec::encode(&window).unwrap();
     let mut second = Asked::new((ms(400).sum(), ms(20).count(), ms(700).count()));

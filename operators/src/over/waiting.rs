@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pelton_state::StateError;
 use serde::{Deserialize, Serialize};
 
-use super::history::{CHUNK, Rows};
+use super::history::{CHUNK, Chunk, Rows};
 
 /// Records in a row of the table.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -29,11 +29,14 @@ pub(super) struct Waiting<T> {
     runs: Vec<Run>,
     tail: VecDeque<(i64, T)>,
     next_id: u32,
+    /// The records of the first run, while they are being released.
+    #[serde(skip)]
+    first: Option<Chunk<T>>,
 }
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Self { runs: Vec::new(), tail: VecDeque::new(), next_id: 0 }
+        Self { runs: Vec::new(), tail: VecDeque::new(), next_id: 0, first: None }
     }
 }
 
@@ -57,30 +60,39 @@ impl<T: Clone> Waiting<T> {
     }
 
     /// The time of the earliest record.
-    pub fn first_ms(&self, rows: &mut impl Rows<T>) -> Result<Option<i64>, StateError> {
-        Ok(match self.runs.first() {
-            Some(run) => rows.chunk(run.id)?.get(run.taken as usize).map(|(at_ms, _)| *at_ms),
+    pub fn first_ms(&mut self, rows: &mut impl Rows<T>) -> Result<Option<i64>, StateError> {
+        Ok(match self.first_run(rows)? {
+            Some((run, chunk)) => chunk.get(run.taken as usize).map(|(at_ms, _)| *at_ms),
             None => self.tail.front().map(|(at_ms, _)| *at_ms),
         })
     }
 
     /// Takes the earliest record out.
     pub fn pop(&mut self, rows: &mut impl Rows<T>) -> Result<Option<T>, StateError> {
-        let Some(run) = self.runs.first_mut() else {
+        let Some((run, chunk)) = self.first_run(rows)? else {
             return Ok(self.tail.pop_front().map(|(_, record)| record));
         };
-        let chunk = rows.chunk(run.id)?;
         let record = chunk.get(run.taken as usize).map(|(_, record)| record.clone());
         run.taken += 1;
         if run.taken as usize >= chunk.len() {
             rows.remove(run.id)?;
             self.runs.remove(0);
+            self.first = None;
         }
         Ok(record)
     }
 
+    fn first_run(&mut self, rows: &mut impl Rows<T>) -> Result<Option<(&mut Run, &Chunk<T>)>, StateError> {
+        let Some(run) = self.runs.first_mut() else { return Ok(None) };
+        if self.first.is_none() {
+            self.first = Some(rows.chunk(run.id)?);
+        }
+        Ok(self.first.as_ref().map(|chunk| (run, chunk)))
+    }
+
     fn insert_into_run(&mut self, at_ms: i64, record: T, rows: &mut impl Rows<T>) -> Result<(), StateError> {
         let at = self.runs.partition_point(|run| run.last_ms <= at_ms);
+        self.first = None;
         let run = &mut self.runs[at];
         let mut chunk = rows.chunk(run.id)?;
         let records = Arc::make_mut(&mut chunk);

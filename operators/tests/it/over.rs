@@ -151,6 +151,22 @@ fn impossible_settings_are_mistakes_with_their_place() {
     assert_eq!(message.matches("over.rs:").count(), 10, "{message}");
 }
 
+/// Struct, chunks, timers: all of it goes once the last record is out of the longest range.
+#[test]
+fn a_key_that_falls_silent_leaves_nothing() {
+    for build in [tens, at_once, in_buckets] {
+        let mut script = Harness::new(build);
+        // 600 records in range, which are more than fit into the struct.
+        for n in 0..1_200 {
+            script.record(n / 20, (1, 1));
+        }
+        script.watermark(60 + 28);
+        assert!(script.rows() > 0);
+        script.watermark(60 + 29);
+        assert_eq!(script.rows(), 0);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Record(i64, u8, u8),
