@@ -16,6 +16,7 @@ mod input;
 mod joins;
 mod keyed;
 mod of_a_key;
+mod patterns;
 mod process;
 mod public_api;
 pub mod random;
@@ -54,6 +55,7 @@ cases! {
     event_order: STORY, TOTAL;
     joins: CONNECTED, BY_TIME, BY_WINDOW, BY_VERSION;
     of_a_key: SORTED, DEDUPLICATED, RANKED;
+    patterns: IN_TIME;
     sources: VALUES, TIMED_VALUES, GENERATOR_AT_A_RATE, JSON_LINES, CSV, LOG_OF_JSON, LOG_OF_BINCODE, LOG_OF_BYTES, LOG_OF_OWN_FORMAT;
     sinks: FILES, LOGS, FUNCTIONS;
     services: ASKED;
