@@ -85,7 +85,7 @@ pub use multisets::{Distinct, Quantile, Ranked, Sorted};
 use ordered::Ordered;
 pub use range::{Last, LastOf, Ranged, last};
 pub use sketches::{Bucket, DistinctSketch, QuantileSketch, Registers};
-use sliding::Sliding;
+use sliding::Rolling;
 
 /// The table of what is kept.
 const KEPT: &str = "kept";
@@ -257,7 +257,7 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
         features: F,
         ranges: Ranges,
         detail: String,
-        make: impl Fn(Arc<Sliding<F>>, StateSpec<S>, &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError>
+        make: impl Fn(Arc<Rolling<F>>, StateSpec<S>, &OperatorContext<'_>) -> Result<Box<dyn Operator>, OpError>
         + Send
         + Sync
         + 'static,
@@ -272,7 +272,7 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
         let mut add = stream.stateful::<(T, U)>(name, "over", states, location);
         add.outputs.push(OutputPort::of::<T>("late"));
         add.detail = detail;
-        let sliding = Arc::new(Sliding::new(features, ranges));
+        let sliding = Arc::new(Rolling::new(features, ranges));
         let factory = move |cx: &OperatorContext<'_>| make(sliding.clone(), spec.clone(), cx);
         let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
         Featured {

@@ -18,7 +18,7 @@ use super::features::Features;
 use super::history::TableRows;
 use super::keep::Taken;
 use super::kept::Kept;
-use super::sliding::Sliding;
+use super::sliding::Rolling;
 use super::{KEPT, check_time};
 use crate::emit::flow;
 use crate::process::store;
@@ -36,7 +36,7 @@ where
     F: Features<V>,
 {
     taken: Taken<T, V>,
-    sliding: Arc<Sliding<F>>,
+    sliding: Arc<Rolling<F>>,
     state: KeyedState<K, State<V, F>>,
     groups: KeyGroups,
     reached: Reached,
@@ -54,7 +54,7 @@ where
 {
     pub fn new(
         taken: Taken<T, V>,
-        sliding: Arc<Sliding<F>>,
+        sliding: Arc<Rolling<F>>,
         spec: StateSpec<State<V, F>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {

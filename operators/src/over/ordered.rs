@@ -15,7 +15,7 @@ use super::features::Features;
 use super::history::TableRows;
 use super::keep::{Keep, entries};
 use super::kept::Kept;
-use super::sliding::Sliding;
+use super::sliding::Rolling;
 use super::waiting::Waiting;
 use super::{KEPT, WAITING, check_time};
 use crate::emit::{Emitter, Feed, flow};
@@ -35,7 +35,7 @@ where
     F: Features<P::Entry>,
 {
     keep: Arc<P>,
-    sliding: Arc<Sliding<F>>,
+    sliding: Arc<Rolling<F>>,
     state: KeyedState<K, State<T, P, F>>,
     groups: KeyGroups,
     reached: Reached,
@@ -63,7 +63,7 @@ where
 {
     pub fn new(
         keep: Arc<P>,
-        sliding: Arc<Sliding<F>>,
+        sliding: Arc<Rolling<F>>,
         spec: StateSpec<State<T, P, F>>,
         cx: &OperatorContext<'_>,
     ) -> OpResult<Self> {
@@ -189,7 +189,7 @@ where
 /// Takes records of one time into the window of their key, and gives their results.
 fn release<K, T, P, F>(
     keep: &P,
-    sliding: &Sliding<F>,
+    sliding: &Rolling<F>,
     state: &mut State<T, P, F>,
     at_ms: i64,
     peers: &mut [T],

@@ -83,13 +83,13 @@ impl<V: Clone, S> Window<V, S> {
 }
 
 /// The functions of an operator and their ranges.
-pub(super) struct Sliding<F> {
+pub(super) struct Rolling<F> {
     features: F,
     lengths_ms: Vec<i64>,
     subtracts: Vec<bool>,
 }
 
-impl<F> Sliding<F> {
+impl<F> Rolling<F> {
     pub fn new(features: F, ranges: Ranges) -> Self {
         Self { features, lengths_ms: ranges.lengths_ms, subtracts: ranges.subtracts }
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::features::{Features, Ranges};
 use super::history::{Chunk, Rows};
-use super::sliding::{Sliding, Window};
+use super::sliding::{Rolling, Window};
 use super::{Ranged, last};
 
 struct Table<V> {
@@ -43,7 +43,7 @@ impl<V> Rows<V> for Table<V> {
 
 /// A window, one question after each value.
 struct Asked<V, F: Features<V>> {
-    sliding: Sliding<F>,
+    sliding: Rolling<F>,
     window: Window<V, F::Slides>,
     table: Table<V>,
 }
@@ -53,7 +53,7 @@ impl<V: TableValue, F: Features<V>> Asked<V, F> {
         let mut ranges = Ranges::default();
         features.bind(&mut ranges);
         assert_eq!(ranges.problems, [""; 0]);
-        Self { sliding: Sliding::new(features, ranges), window: Window::default(), table: Table::default() }
+        Self { sliding: Rolling::new(features, ranges), window: Window::default(), table: Table::default() }
     }
 
     fn add(&mut self, at_ms: i64, value: V) -> F::Out {
