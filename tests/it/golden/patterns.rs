@@ -28,10 +28,15 @@ fn is_large(event: &Event) -> bool {
 pub const IN_TIME: Case = Case {
     covers: &["KeyedStream::pattern"],
     wire: |job, place| {
-        let pattern = Pattern::begin("small", is_small).followed_by("large", is_large).within(Duration::from_millis(WITHIN_MS.unsigned_abs()));
+        let pattern = Pattern::begin("small", is_small)
+            .followed_by("large", is_large)
+            .within(Duration::from_millis(WITHIN_MS.unsigned_abs()));
         let found = place.events(job).key_by(|event| event.key).pattern("small-then-large", pattern);
         let line = |small: &Event, large: &Event| (small.key, format!("{} {}", small.id, large.id));
-        place.keep("found", &found.select_stages(["small", "large"], move |_, [small, large]| line(small[0], large[0])));
+        place.keep(
+            "found",
+            &found.select_stages(["small", "large"], move |_, [small, large]| line(small[0], large[0])),
+        );
         place.keep("late", &found.late.map(|event| (event.key, event.id.to_string())));
     },
     check: |place| {
