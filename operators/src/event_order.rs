@@ -51,7 +51,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     ///
     /// let mut script = Harness::new(|readings, taps| {
     ///     let meters = readings.key_by(|(meter, _): &(char, u64)| *meter).in_event_order("by-time");
-    ///     let last = meters.out.reduce("change", |before, now| (now.0, now.1.abs_diff(before.1)));
+    ///     let last = meters.out.reduce("changes", |before, now| (now.0, now.1.abs_diff(before.1)));
     ///     taps.tap("change", &last.map(|(_, change)| change));
     ///     taps.tap("late", &meters.late);
     /// });
