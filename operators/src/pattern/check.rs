@@ -4,10 +4,11 @@ use super::builder::{Between, Body, Element, Mistake, Pattern, Relation};
 
 /// The mistakes that show only in the whole pattern.
 pub(super) fn check<T: 'static>(pattern: &Pattern<T>, mistakes: &mut Vec<Mistake>) {
-    if let Some(last) = pattern.elements.last()
-        && last.relation == Relation::NotFollowedBy
+    let at_the_end = || pattern.elements.iter().rev().take_while(|element| element.relation.is_not());
+    let last = at_the_end().find(|element| element.relation == Relation::NotFollowedBy);
+    if let Some(last) = last
         && pattern.within.is_none()
-        && last.gap.is_none()
+        && at_the_end().all(|element| element.gap.is_none())
     {
         let problem = format!(
             "it would never match: that {} does not follow is sure only once its time is up; give `.within(duration)`",

@@ -109,8 +109,11 @@ pub(super) fn specs() -> impl Strategy<Value = Spec> {
     let group = group.prop_filter("a group has parts", |parts| !parts.is_empty()).boxed();
     let parts = prop::collection::vec(part(Some(group)), 1..4).prop_map(|parts| sound(parts, true));
     (parts, prop::option::of(2i64..12)).prop_filter_map("it can be told when it ends", |(parts, within)| {
-        let last = parts.last()?;
-        let ends = last.relation != Relation::NotFollowedBy || within.is_some() || last.gap.is_some();
+        parts.first()?;
+        let nots = || parts.iter().rev().take_while(|part| part.relation.is_not());
+        let ends = nots().all(|part| part.relation != Relation::NotFollowedBy)
+            || within.is_some()
+            || nots().any(|part| part.gap.is_some());
         ends.then_some(Spec { parts, within, skip: Skipping::None })
     })
 }

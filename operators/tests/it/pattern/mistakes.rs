@@ -68,6 +68,7 @@ fn repetitions_make_sense() {
 #[test]
 fn what_never_matches_is_refused() {
     refused(a().not_followed_by("b", is('b')), "it would never match");
+    refused(a().not_followed_by("b", is('b')).not_next("c", is('c')), "it would never match");
     refused(
         a().optional().not_next("b", is('b')).next("c", is('c')),
         "nothing is sure to come before stage `b`",
@@ -115,6 +116,31 @@ fn settings_are_given_once_and_to_the_whole_pattern() {
         "a group has settings of a whole pattern",
     );
     refused(Pattern::begin_group(a()).given(|_, _| true), "a group has no condition");
+}
+
+/// What a checkpoint holds is refused by an operator of another pattern: its shape is another one.
+#[test]
+fn state_belongs_to_the_pattern_that_it_was_kept_for() {
+    let shape = |pattern: Pattern<Event>| {
+        let mut job = Job::new();
+        let events = job.source("events", Values::of([Event::read("a1")])).watermarks(Watermarks::none());
+        events.key_by(|_| ()).pattern("pattern", pattern).matches.sink("out", Collect::new().0);
+        let graph = job.finish().unwrap();
+        let states = graph.nodes().iter().flat_map(|node| &node.states);
+        states.map(|state| state.fingerprint.clone()).collect::<Vec<_>>()
+    };
+    let pattern = || a().followed_by("b", is('b')).times_range(1..=3).within(Duration::from_secs(1));
+    assert_eq!(shape(pattern()), shape(pattern()));
+    for other in [
+        pattern().greedy(),
+        pattern().followed_by("c", is('c')),
+        a().followed_by("b", is('b')).times_range(1..=4).within(Duration::from_secs(1)),
+        a().next("b", is('b')).times_range(1..=3).within(Duration::from_secs(1)),
+        pattern().within(Duration::from_millis(999)),
+        pattern().in_arrival_order(),
+    ] {
+        assert_ne!(shape(other), shape(pattern()));
+    }
 }
 
 /// What fails while it runs.
