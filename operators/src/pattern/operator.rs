@@ -1,6 +1,5 @@
 //! The operator: records that wait for the watermark, one timer per key, and what is emitted, in slices.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use pelton_dataflow::clock::Clock;
@@ -19,6 +18,9 @@ use super::runs::{Active, Decide, KeyState, Outcome, Scratch, TooMany};
 use crate::emit::{Emitter, Feed, flow};
 use crate::reached::Reached;
 
+const NO_TIME: &str = "a record has no event time to be matched by: give the source `.watermarks(...)` that read it, or \
+                       the pattern `.in_arrival_order()`";
+
 /// What the operator is in the middle of.
 #[derive(Clone, Copy)]
 enum Busy {
@@ -35,8 +37,7 @@ pub(super) struct Running<K: Key, T: Data + Sync> {
     clock: Arc<dyn Clock>,
     reached: Reached,
     feed: Feed<Keyed<K, T>>,
-    /// Of the records whose state was sought last, those that are still in `feed`.
-    sought: Range<usize>,
+    ahead: Ahead,
     busy: Busy,
     at_hand: Option<KeyHash>,
     scratch: Scratch,
@@ -45,6 +46,31 @@ pub(super) struct Running<K: Key, T: Data + Sync> {
     late: Emitter<T>,
     /// Timers called at one go.
     slice_timers: usize,
+}
+
+/// The records that come next in the feed, and which of them the pattern heeds: of those the state has been
+/// sought.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    left: usize,
+    /// Bits of those that are left, the next one lowest.
+    heeded: u32,
+    /// The next heeded one's number among those that were sought.
+    nth: usize,
+}
+
+const _: () = assert!(TOGETHER <= u32::BITS as usize, "each record that is sought together has a bit");
+
+impl Ahead {
+    /// Goes on to the next record: the number by which its state was sought, if the pattern heeds it.
+    fn next(&mut self) -> Option<usize> {
+        let is_heeded = self.heeded & 1 != 0;
+        let nth = self.nth;
+        self.left = self.left.saturating_sub(1);
+        self.heeded >>= 1;
+        self.nth += usize::from(is_heeded);
+        is_heeded.then_some(nth)
+    }
 }
 
 /// Makes records of what is decided about a key.
@@ -87,7 +113,7 @@ impl<K: Key, T: Data + Sync> Running<K, T> {
             clock: cx.clock.clone(),
             reached: Reached::restore(cx)?,
             feed: Feed::default(),
-            sought: 0..0,
+            ahead: Ahead::default(),
             busy: Busy::Records,
             at_hand: None,
             scratch: Scratch::default(),
@@ -115,34 +141,25 @@ impl<K: Key, T: Data + Sync> Running<K, T> {
     fn records(&mut self, out: &mut Outputs) -> OpResult<bool> {
         let now_ms = self.clock.now_ms();
         loop {
-            if self.sought.is_empty() {
-                let ahead = self.feed.ahead(TOGETHER);
-                let keys = ahead.iter().map(|record| (record.value.hash, &record.value.key));
-                self.state.values().seek(keys);
-                self.sought = 0..ahead.len();
+            if self.ahead.left == 0 {
+                self.look_ahead();
             }
             let Some(Record { time, value: Keyed { hash, key, value } }) = self.feed.next() else {
                 return Ok(false);
             };
-            let nth = self.sought.next();
+            let nth = self.ahead.next();
             self.at_hand = Some(hash);
-            let record = Record::new(time, value);
-            match self.domain {
-                TimeDomain::Event if time < self.reached.of(hash) => self.late.push(time, record.value),
-                TimeDomain::Event if time == EventTime::MIN => {
-                    return Err(
-                        "a record has no event time to be matched by: give the source `.watermarks(...)` \
-                                that read it, or the pattern `.in_arrival_order()`"
-                            .into(),
-                    );
+            let is_in_order = self.domain == TimeDomain::Event;
+            if is_in_order && time < self.reached.of(hash) {
+                self.late.push(time, value);
+            } else if is_in_order && time == EventTime::MIN {
+                return Err(NO_TIME.into());
+            } else if let Some(nth) = nth {
+                let record = Record::new(time, value);
+                match self.domain {
+                    TimeDomain::Event => self.wait(nth, hash, &key, record)?,
+                    TimeDomain::Processing => self.arrive(nth, hash, &key, record, EventTime(now_ms))?,
                 }
-                TimeDomain::Event if self.program.heeds(&record.value) => {
-                    self.wait(nth, hash, &key, record)?;
-                }
-                TimeDomain::Processing if self.program.heeds(&record.value) => {
-                    self.arrive(nth, hash, &key, record, EventTime(now_ms))?;
-                }
-                _ => {}
             }
             if self.is_full(out) {
                 return Ok(true);
@@ -150,14 +167,24 @@ impl<K: Key, T: Data + Sync> Running<K, T> {
         }
     }
 
+    fn look_ahead(&mut self) {
+        let records = self.feed.ahead(TOGETHER);
+        let program = &*self.program;
+        let mut heeded = 0;
+        for (bit, record) in records.iter().enumerate() {
+            heeded |= u32::from(program.heeds(&record.value.value)) << bit;
+        }
+        let is_heeded = |(bit, _): &(usize, _)| heeded & (1 << bit) != 0;
+        let heeds = records.iter().enumerate().filter(is_heeded);
+        self.state.values().seek(heeds.map(|(_, record)| (record.value.hash, &record.value.key)));
+        self.ahead = Ahead { left: records.len(), heeded, nth: 0 };
+    }
+
     /// Keeps a record until the watermark has passed it.
-    fn wait(&mut self, nth: Option<usize>, hash: KeyHash, key: &K, record: Record<T>) -> OpResult {
+    fn wait(&mut self, nth: usize, hash: KeyHash, key: &K, record: Record<T>) -> OpResult {
         let KeyedState { values, timers, .. } = &mut self.state;
         let mut values = values.borrow_mut();
-        let mut state = match nth {
-            Some(nth) => values.state_at(nth, hash, key)?,
-            None => values.state(hash, key)?,
-        };
+        let mut state = values.state_at(nth, hash, key)?;
         let due_ms = record.time.0.saturating_add(1);
         let active = state.0.get_or_insert_default();
         active.wait(record);
@@ -168,20 +195,10 @@ impl<K: Key, T: Data + Sync> Running<K, T> {
     }
 
     /// Matches a record as it comes.
-    fn arrive(
-        &mut self,
-        nth: Option<usize>,
-        hash: KeyHash,
-        key: &K,
-        record: Record<T>,
-        now: EventTime,
-    ) -> OpResult {
+    fn arrive(&mut self, nth: usize, hash: KeyHash, key: &K, record: Record<T>, now: EventTime) -> OpResult {
         let KeyedState { values, timers, .. } = &mut self.state;
         let mut values = values.borrow_mut();
-        let mut state = match nth {
-            Some(nth) => values.state_at(nth, hash, key)?,
-            None => values.state(hash, key)?,
-        };
+        let mut state = values.state_at(nth, hash, key)?;
         if state.0.is_none() && !self.program.may_begin(&record.value) {
             return Ok(());
         }
@@ -308,7 +325,7 @@ fn too_many<K: Key, T>(program: &Program<T>, key: &K) -> String {
 
 impl<K: Key, T: Data + Sync> Operator for Running<K, T> {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
-        (self.feed, self.sought) = (Feed::of(batch), 0..0);
+        (self.feed, self.ahead) = (Feed::of(batch), Ahead::default());
         self.busy = Busy::Records;
         self.go_on(out)
     }
