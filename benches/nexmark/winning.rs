@@ -154,3 +154,56 @@ impl<A: Columns, B: Columns> KeyedCoProcess for Winning<A, B> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton::testing::Harness;
+
+    /// An auction as (id, starts, expires), or a bid as (auction, price, time).
+    #[derive(Clone, Serialize, Deserialize)]
+    enum Step {
+        Lot(u64, i64, i64),
+        Offer(u64, u64, i64),
+    }
+
+    fn script() -> Harness<Step> {
+        Harness::new(|steps, taps| {
+            let lots = steps.flat_map(|step| match step {
+                Step::Lot(id, starts, expires) => Some(Lot { id, starts, expires, columns: () }),
+                Step::Offer(..) => None,
+            });
+            let offers = steps.flat_map(|step| match step {
+                Step::Offer(auction, price, time) => Some(Offer { auction, price, time, columns: () }),
+                Step::Lot(..) => None,
+            });
+            let shown = closed(&lots, &offers)
+                .map(|closed| (closed.lot.id, closed.best.map(|best| (best.price, best.time))));
+            taps.tap("closed", &shown);
+        })
+    }
+
+    #[test]
+    fn bids_count_from_the_first_millisecond_to_the_last_whichever_comes_first() {
+        let mut script = script();
+        // Two bids are there before their auction; one was made before it began.
+        script.record(9, Step::Offer(1, 90, 9)).record(10, Step::Offer(1, 50, 10));
+        script
+            .record(10, Step::Lot(1, 10, 20))
+            .record(20, Step::Offer(1, 60, 20))
+            .record(21, Step::Offer(1, 99, 21));
+        script.watermark(20);
+        assert!(script.output().is_empty(), "a bid of its last millisecond may yet come");
+        script.watermark(21);
+        assert_eq!(script.output(), ["closed@21 (1, Some((60, 20)))"]);
+    }
+
+    #[test]
+    fn the_earlier_of_equal_bids_wins_and_an_auction_without_bids_closes_too() {
+        let mut script = script();
+        script.record(1, Step::Lot(1, 1, 9)).record(2, Step::Lot(2, 2, 8));
+        script.record(5, Step::Offer(1, 50, 5)).record(4, Step::Offer(1, 50, 4));
+        script.barrier().crash().end();
+        assert_eq!(script.output(), ["closed@9 (2, None)", "closed@10 (1, Some((50, 4)))"]);
+    }
+}
