@@ -45,6 +45,7 @@ pub mod prelude {
     pub use pelton_dataflow::error::{OpError, OpResult};
     pub use pelton_dataflow::source::Rejected;
     pub use pelton_dataflow::time::EventTime;
+    pub use pelton_operators::over::{RangeAggregate, last};
     pub use pelton_operators::{
         Aggregate, Async, AsyncClient, Backoff, BroadcastContext, BroadcastProcess, CoContext, Context,
         Cumulative, Declare, Job, Kept, KeyedCoProcess, KeyedProcess, KeyedStream, Late, NoSide, Pattern,

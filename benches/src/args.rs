@@ -82,6 +82,9 @@ pub struct Args {
     /// `sliding-sum` alone: windows that each record is in; a divisor of 3,600 [default: 10]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=3_600))]
     pub slides: Option<u32>,
+    /// `over` alone: records of a key that are in range [default: 1k]
+    #[arg(long, value_name = "N", help_heading = SHAPE, value_parser = parse_count)]
+    pub range_records: Option<u64>,
     /// Run as the child of a `startup` or `recovery` run, with its job in this directory
     #[arg(long, hide = true, value_name = "DIR")]
     pub child: Option<PathBuf>,
@@ -93,6 +96,7 @@ impl Args {
         self.events.unwrap_or(match (self.engine, self.workload) {
             (Engine::Timely, Workload::Passthrough) => 400_000_000,
             (_, Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum) => 200_000_000,
+            (_, Workload::Over) => 20_000_000,
             (_, Workload::Latency) => 20 * self.rate(),
             (_, Workload::Startup | Workload::Recovery) => u64::MAX,
             (_, Workload::Fraud) => 5_000_000,
@@ -103,6 +107,11 @@ impl Args {
     /// The shape of this run.
     pub fn shape(&self) -> Shape {
         Shape::of(self)
+    }
+
+    /// The records of a key that `over` has in range.
+    pub fn range_records(&self) -> u64 {
+        self.range_records.unwrap_or(1_000)
     }
 
     /// The rate of a workload that has one.
@@ -123,6 +132,8 @@ pub enum Workload {
     TumblingSum,
     /// Sums per key over sliding windows of 3.6 s of event time
     SlidingSum,
+    /// W4: at each record the count, sum and maximum of its key's records in a range, and the sum in a tenth of it
+    Over,
     /// W3: W1 at a fixed rate, from the scheduled time of a record to the sink
     Latency,
     /// From the start of the process to the first output

@@ -1,7 +1,7 @@
 //! The benchmark driver: one workload on one engine, its result verified inside the run; or many
 //! runs, and a picture of them.
 //!
-//! In reading order: [`args`] and [`shape`] (the command line), [`generator`] and [`large`] (what
+//! In reading order: [`args`] and [`shape`] (the command line), [`generator`], [`large`] and [`over`] (what
 //! the workloads read), [`verify`] (what must come out), [`timely_ref`] and [`pelton_engine`] (who
 //! does the work), [`report`], [`usage`], [`progress`] and [`stopwatch`] (what is measured, and
 //! how), [`plot`] (how it scales), [`nexmark_runs`] (the queries of the library `nexmark`).
@@ -10,6 +10,7 @@ mod args;
 mod generator;
 mod large;
 mod nexmark_runs;
+mod over;
 mod pelton_engine;
 mod plot;
 mod progress;

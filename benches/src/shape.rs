@@ -51,7 +51,7 @@ impl Shape {
 
     /// Refuses what the workload of `args` does not have: a figure must be of what was asked.
     pub fn check(args: &Args) -> Result<()> {
-        let Args { record_bytes, splits, maps, operators, slides, .. } = args;
+        let Args { record_bytes, splits, maps, operators, slides, range_records, .. } = args;
         let (sized, deep, least) = match (args.engine, args.workload) {
             (Engine::Pelton, Workload::KeyedCount) => (true, true, EVENT_BYTES),
             (Engine::Pelton, Workload::LogAppend | Workload::LogScan) => {
@@ -65,6 +65,7 @@ impl Shape {
             ("--maps", maps.is_some(), deep),
             ("--operators", operators.is_some(), deep),
             ("--slides", slides.is_some(), args.workload == Workload::SlidingSum),
+            ("--range-records", range_records.is_some(), args.workload == Workload::Over),
         ] {
             let engine = match args.engine {
                 Engine::Pelton => "",

@@ -43,6 +43,16 @@ impl Checksum {
         self.results += 1;
         self.sum = self.sum.wrapping_add(window_weight(key, start).wrapping_mul(sum as u64));
     }
+
+    /// Adds a result of W4: what is in range of the record of `key` at `time`.
+    #[inline]
+    pub fn ranged(&mut self, key: u64, time: i64, (count, sum, max, short): crate::over::Results) {
+        self.results += 1;
+        let mixed = [sum as u64, max as u64, short as u64].into_iter().fold(count, |mixed, part| {
+            mixed.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(17).wrapping_add(part)
+        });
+        self.sum = self.sum.wrapping_add(window_weight(key, time).wrapping_mul(mixed));
+    }
 }
 
 impl AddAssign for Checksum {

@@ -1,7 +1,7 @@
 //! The workloads on Pelton, through its public API alone.
 //!
 //! In reading order: [`job`] (how each of them is run), [`throughput`] (W0, W1, W2, `sliding-sum`), [`latency`]
-//! (W3), [`process`] (`startup` and `recovery`, which need a process of their own), [`fraud`]
+//! (W3), [`over`] (W4), [`process`] (`startup` and `recovery`, which need a process of their own), [`fraud`]
 //! (the example), and [`log`] (the shard log, without a job). Each verifies its result before it
 //! reports; [`state_files`] looks at the checkpoints that a run has left.
 
@@ -9,6 +9,7 @@ mod fraud;
 pub mod job;
 mod latency;
 mod log;
+mod over;
 mod process;
 mod state_files;
 mod throughput;
@@ -26,6 +27,7 @@ pub fn run(args: &Args) -> Result<Report> {
         Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum | Workload::SlidingSum => {
             throughput::run(args)
         }
+        Workload::Over => over::run(args),
         Workload::Latency => latency::run(args),
         Workload::Startup => process::startup(args),
         Workload::Recovery => process::recovery(args),

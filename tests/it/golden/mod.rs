@@ -16,6 +16,7 @@ mod input;
 mod joins;
 mod keyed;
 mod of_a_key;
+mod over;
 mod patterns;
 mod process;
 mod public_api;
@@ -48,6 +49,7 @@ macro_rules! cases {
 cases! {
     stateless: CHAIN, BRANCHES, UNKEYED_PROCESS;
     keyed: RUNNING_VALUES;
+    over: RANGES;
     process: STATE_AND_TABLES, EVENT_TIMERS, SESSIONS, PROCESSING_TIMERS, FAILING_RECORDS;
     windows: AGGREGATES, OVERLAPPING, ALL, BY_PROCESSING_TIME, CHAINED, LATE;
     windows_fired: BY_GAPS, COUNTED, KEPT, PATIENT;

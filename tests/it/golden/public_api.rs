@@ -68,7 +68,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("LogSource::in_log", "as by its address, in a log that is open: tests/it/simulator"),
     ("LogSink::in_log", "as above"),
     ("LogSource::starting_at", "where a job without a checkpoint begins: connectors/tests/it/log_in.rs"),
-    ("KeyedStream::over", "crashes and restores beside a list of all records: operators/tests/it/over.rs"),
 ];
 
 #[test]
