@@ -88,6 +88,8 @@ pub fn agree_in_order<M: Model>(
             }
             Step::CutWatermark(at) if at > reached => {
                 script.watermark_cut_by_barrier_and_crash(at);
+                // What came after the cut has to be in a checkpoint, as the model has it.
+                script.barrier();
                 expected.extend(model.watermark(at));
                 (reached, saved_reached) = (at, at);
                 saved = model.clone();
