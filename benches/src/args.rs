@@ -96,11 +96,12 @@ impl Args {
         self.events.unwrap_or(match (self.engine, self.workload) {
             (Engine::Timely, Workload::Passthrough) => 400_000_000,
             (_, Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum) => 200_000_000,
-            (_, Workload::Over) => 20_000_000,
             (_, Workload::Latency) => 20 * self.rate(),
             (_, Workload::Startup | Workload::Recovery) => u64::MAX,
             (_, Workload::Fraud) => 5_000_000,
-            (_, Workload::SlidingSum | Workload::LogAppend | Workload::LogScan) => 20_000_000,
+            (_, Workload::Over | Workload::SlidingSum | Workload::LogAppend | Workload::LogScan) => {
+                20_000_000
+            }
         })
     }
 
