@@ -181,7 +181,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     /// let mut script = Harness::new(|numbers, taps| {
     ///     let limits = numbers.filter(|n: &u64| n % 10 == 0).broadcast();
     ///     let amounts = numbers.filter(|n| n % 10 > 0).key_by(|_| 'k');
-    ///     taps.tap("above", &amounts.connect_broadcast("above", &limits, Above).out);
+    ///     taps.tap("above", &amounts.connect_broadcast("limits", &limits, Above).out);
     /// });
     /// script.record(3, 11).record(1, 12).record(2, 20).record(4, 21).end();
     /// assert_eq!(script.output(), ["above@1 12", "above@4 21"]);

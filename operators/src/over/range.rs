@@ -124,7 +124,7 @@ macro_rules! functions {
             /// let mut script = Harness::new(|bids, taps| {
             ///     let lots = bids.key_by(|(lot, _, _): &(char, u32, u64)| *lot);
             ///     let best = last(Duration::from_millis(10)).by(MaxBy::new(|(_, _, price): &(char, u32, u64)| *price));
-            ///     taps.tap("best", &lots.over("best", Clone::clone).features(best).out.map(|(_, best)| best));
+            ///     taps.tap("best", &lots.over("best-bids", Clone::clone).features(best).out.map(|(_, best)| best));
             /// });
             /// script.record(1, ('a', 7, 100)).record(2, ('a', 8, 50)).record(11, ('a', 9, 30)).end();
             /// assert_eq!(script.output(), ["best@1 ('a', 7, 100)", "best@2 ('a', 7, 100)", "best@11 ('a', 8, 50)"]);

@@ -62,7 +62,7 @@ impl<T: Data> Stream<T> {
     ///     taps.tap("late", &totals.late);
     /// });
     /// script.record(3, 5).record(12, 7).record(9, 1).watermark(10).record(8, 2).end();
-    /// assert_eq!(script.output(), ["late@8 2", "total@9 (0, 6)", "total@19 (10, 7)"]);
+    /// assert_eq!(script.output(), ["total@9 (0, 6)", "late@8 2", "total@19 (10, 7)"]);
     /// ```
     #[track_caller]
     pub fn window_all(&self, name: impl Into<String>, windows: impl Into<Windows<T>>) -> AllWindows<T> {
