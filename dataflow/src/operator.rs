@@ -121,7 +121,9 @@ pub struct Frozen {
 pub struct RestoredPart {
     /// The key groups that the instance owned.
     pub groups: Range<u16>,
-    /// The operator's watermark at the freeze: what was late then is late now.
+    /// The watermark that the operator's stage reported at the freeze: no less than any instance before it had
+    /// reached. It is for people, and for the end of the input; an operator that has to know what was late keeps
+    /// what it was told in its bytes.
     pub watermark: EventTime,
     /// [`Frozen::bytes`].
     pub bytes: Vec<u8>,

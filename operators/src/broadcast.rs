@@ -28,15 +28,16 @@ use std::sync::Arc;
 use pelton_dataflow::error::{OpError, OpResult, OperatorError};
 use pelton_dataflow::graph::{OutputPort, PortRef, Role, StateDecl};
 use pelton_dataflow::key::Key;
-use pelton_dataflow::operator::{Flow, Operator, OperatorContext, Outputs};
+use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs, RestoredPart};
 use pelton_dataflow::partition::Partitioner;
 use pelton_dataflow::record::{Batch, Data};
-use pelton_dataflow::time::EventTime;
+use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_state::{State, StateMut, fingerprint};
 
 use crate::keyed_stream::KeyedStream;
 use crate::process::{Declare, store};
 use crate::stream::{Add, Stream};
+use crate::told;
 
 mod book;
 mod context;
@@ -148,7 +149,7 @@ impl<R: Data> Stream<R> {
     pub fn broadcast(&self) -> BroadcastStream<R> {
         let location = Location::caller();
         let on_time = self.then::<R, _>(Add::stateless::<R>("on_time", self.port, location), |cx| OnTime {
-            watermark: cx.restored.iter().map(|part| part.watermark).min().unwrap_or(EventTime::MIN),
+            watermark: OnTime::<R>::restored(cx.restored),
             types: std::marker::PhantomData::<fn() -> R>,
         });
         let factory = |cx: &OperatorContext<'_>| Box::new(ToAll(cx.workers)) as Box<dyn Partitioner>;
@@ -239,6 +240,12 @@ struct OnTime<R> {
     types: std::marker::PhantomData<fn() -> R>,
 }
 
+impl<R> OnTime<R> {
+    fn restored(parts: &[RestoredPart]) -> EventTime {
+        told::least(parts.iter().map(|part| told::split(&part.bytes).map_or(EventTime::MIN, |(at, _)| at)))
+    }
+}
+
 impl<R: Data> Operator for OnTime<R> {
     fn on_batch(&mut self, _port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
         let (mut records, origin) = batch.into_records::<R>();
@@ -250,6 +257,10 @@ impl<R: Data> Operator for OnTime<R> {
     fn on_watermark(&mut self, watermark: EventTime, _out: &mut Outputs) -> Result<Flow, OperatorError> {
         self.watermark = self.watermark.max(watermark);
         Ok(Flow::Done)
+    }
+
+    fn freeze(&mut self, _epoch: Epoch) -> Result<Frozen, OperatorError> {
+        Ok(Frozen { bytes: told::to_bytes(self.watermark), deferred: None })
     }
 }
 

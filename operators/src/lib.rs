@@ -29,6 +29,7 @@ pub mod source;
 mod split;
 mod stream;
 pub mod testing;
+mod told;
 pub mod top_n;
 mod union;
 mod unkeyed_process;

@@ -5,6 +5,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | the version of this layout, 1 |
+//! | 8 | the watermark that the instance was told last, `i64` |
 //! | 8 | of each record: its event time, `i64` |
 //! | 8 | what it holds the watermark at, `i64`: a record that was late is late after a restart too |
 //! | 4 + n | its length, `u32`, and it, by the state's codec |
@@ -16,6 +17,8 @@ use pelton_dataflow::operator::RestoredPart;
 use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
 use pelton_state::codec;
+
+use crate::told;
 
 const VERSION: u8 = 1;
 
@@ -29,8 +32,12 @@ pub(super) struct InFlight<T> {
 }
 
 /// As a checkpoint keeps them.
-pub(super) fn to_bytes<'a, T: Data>(records: impl Iterator<Item = &'a InFlight<T>>) -> OpResult<Vec<u8>> {
+pub(super) fn to_bytes<'a, T: Data>(
+    watermark: EventTime,
+    records: impl Iterator<Item = &'a InFlight<T>>,
+) -> OpResult<Vec<u8>> {
     let mut bytes = vec![VERSION];
+    bytes.extend(told::to_bytes(watermark));
     for InFlight { time, held, record } in records {
         bytes.extend_from_slice(&time.0.to_le_bytes());
         bytes.extend_from_slice(&held.0.to_le_bytes());
@@ -43,18 +50,19 @@ pub(super) fn to_bytes<'a, T: Data>(records: impl Iterator<Item = &'a InFlight<T
     Ok(bytes)
 }
 
-/// The records of `parts` that fall to `worker`. With `keeps_order` those of a part stay together, so that
+/// The watermark that all of `parts` were told, and the records of theirs that fall to `worker`. With `keeps_order` those of a part stay together, so that
 /// they stay in order; else they are dealt out one by one.
 pub(super) fn restore<T: Data>(
     parts: &[RestoredPart],
     keeps_order: bool,
     worker: usize,
     workers: usize,
-) -> OpResult<Vec<InFlight<T>>> {
-    let mut own = Vec::new();
+) -> OpResult<(EventTime, Vec<InFlight<T>>)> {
+    let (mut watermarks, mut own) = (Vec::new(), Vec::new());
     let mut number = 0;
     for (index, part) in parts.iter().enumerate() {
-        let mut rest = body(&part.bytes)?;
+        let (watermark, mut rest) = body(&part.bytes)?;
+        watermarks.push(watermark);
         while !rest.is_empty() {
             let ([time, held], bytes, after) = split_record(rest)?;
             if worker == if keeps_order { index } else { number } % workers {
@@ -63,14 +71,15 @@ pub(super) fn restore<T: Data>(
             (rest, number) = (after, number + 1);
         }
     }
-    Ok(own)
+    Ok((told::least(watermarks.into_iter()), own))
 }
 
 /// A part of an operator that left nothing, because it stood for something else before, is empty.
-fn body(bytes: &[u8]) -> OpResult<&[u8]> {
+fn body(bytes: &[u8]) -> OpResult<(EventTime, &[u8])> {
     match bytes {
-        [] => Ok(&[]),
-        [VERSION, body @ ..] => Ok(body),
+        [] => Ok((EventTime::MIN, &[])),
+        [VERSION, body @ ..] => told::split(body)
+            .ok_or_else(|| format!("{} bytes are no watermark and records in flight", bytes.len()).into()),
         [version, ..] => Err(format!(
             "its records in flight are of version {version}, this program knows version {VERSION}: run it with the version of the program that wrote the checkpoint"
         )
@@ -92,6 +101,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TOLD: EventTime = EventTime(9);
+
+    /// One that left nothing has been told nothing, whatever its stage reported.
+    #[test]
+    fn the_least_that_was_told_counts() {
+        let told = |at| part(to_bytes::<String>(EventTime(at), std::iter::empty()).unwrap());
+        let least = |parts: &[RestoredPart]| restore::<String>(parts, false, 0, 1).unwrap().0;
+        assert_eq!(least(&[told(7), told(3)]), EventTime(3));
+        assert_eq!(
+            least(&[told(7), RestoredPart { watermark: EventTime(5), ..part(Vec::new()) }]),
+            EventTime::MIN
+        );
+    }
+
     fn part(bytes: Vec<u8>) -> RestoredPart {
         RestoredPart { groups: 0..1, watermark: EventTime::MIN, bytes }
     }
@@ -111,10 +134,12 @@ mod tests {
             let parts: Vec<Vec<_>> =
                 parts.into_iter().map(|records| records.into_iter().map(in_flight).collect()).collect();
             let restored: Vec<_> =
-                parts.iter().map(|records| part(to_bytes(records.iter()).unwrap())).collect();
+                parts.iter().map(|records| part(to_bytes(TOLD, records.iter()).unwrap())).collect();
             let mut found = Vec::new();
             for worker in 0..workers {
-                let own: Vec<InFlight<String>> = restore(&restored, keeps_order, worker, workers).unwrap();
+                let (told, own): (_, Vec<InFlight<String>>) =
+                    restore(&restored, keeps_order, worker, workers).unwrap();
+                prop_assert_eq!(told, if parts.is_empty() { EventTime::MIN } else { TOLD });
                 if keeps_order {
                     let whole = parts.iter().skip(worker).step_by(workers).flatten().cloned();
                     prop_assert_eq!(&own, &whole.collect::<Vec<_>>());
@@ -129,26 +154,26 @@ mod tests {
     }
 
     const BYTES: &[u8] =
-        b"\x01\xfe\xff\xff\xff\xff\xff\xff\xff\x07\0\0\0\0\0\0\0\x0a\0\0\0\x02\0\0\0\0\0\0\0ab";
+        b"\x01\x09\0\0\0\0\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff\x07\0\0\0\0\0\0\0\x0a\0\0\0\x02\0\0\0\0\0\0\0ab";
 
     /// These bytes lie in checkpoints: they must not change.
     #[test]
     fn the_bytes_are_fixed() {
         let record = in_flight((-2, 7, "ab".to_owned()));
-        assert_eq!(to_bytes([&record].into_iter()).unwrap(), BYTES);
-        let found: Vec<InFlight<String>> = restore(&[part(BYTES.to_vec())], true, 0, 1).unwrap();
-        assert_eq!(found, [record]);
+        assert_eq!(to_bytes(TOLD, [&record].into_iter()).unwrap(), BYTES);
+        let found = restore::<String>(&[part(BYTES.to_vec())], true, 0, 1).unwrap();
+        assert_eq!(found, (TOLD, vec![record]));
     }
 
     #[test]
     fn what_cannot_be_read_is_told() {
         let restored = |bytes: &[u8]| {
             let found = restore::<String>(&[part(bytes.to_vec())], true, 0, 1);
-            found.map(|records| records.len()).map_err(|error| error.to_string())
+            found.map(|(_, records)| records.len()).map_err(|error| error.to_string())
         };
         assert_eq!(restored(b""), Ok(0));
         assert!(restored(b"\x02").unwrap_err().contains("of version 2"));
-        for cut in 2..BYTES.len() {
+        for cut in (1..BYTES.len()).filter(|cut| *cut != 9) {
             assert!(restored(&BYTES[..cut]).is_err(), "{cut}");
         }
     }

@@ -63,7 +63,8 @@ impl<T: Data, Q: Clone + Send + 'static, A: Send + 'static, U: Data> Running<T, 
         let asker =
             (asking.open)().map_err(|error| OpError::from(format!("its client does not open: {error}")))?;
         drop(within);
-        let restored = in_flight::restore(cx.restored, asking.keeps_order, cx.worker, cx.workers)?;
+        let (watermark, restored) =
+            in_flight::restore(cx.restored, asking.keeps_order, cx.worker, cx.workers)?;
         let memory = asking.memory.as_ref().map(|memory| memory());
         let mut running = Self {
             asking,
@@ -72,7 +73,7 @@ impl<T: Data, Q: Clone + Send + 'static, A: Send + 'static, U: Data> Running<T, 
             tokio,
             clock: cx.clock.clone(),
             // What was late before a restart for all instances is late after it, and holds nothing.
-            watermark: cx.restored.iter().map(|part| part.watermark).min().unwrap_or(EventTime::MIN),
+            watermark,
             waiting: VecDeque::new(),
             asked: BTreeMap::new(),
             done: VecDeque::new(),
@@ -262,7 +263,7 @@ impl<T: Data, Q: Clone + Send + 'static, A: Send + 'static, U: Data> Operator fo
     }
 
     fn freeze(&mut self, _epoch: Epoch) -> Result<Frozen, OperatorError> {
-        let bytes = in_flight::to_bytes(self.in_flight())?;
+        let bytes = in_flight::to_bytes(self.watermark, self.in_flight())?;
         Ok(Frozen { bytes, deferred: None })
     }
 

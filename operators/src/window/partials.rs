@@ -24,6 +24,7 @@ use pelton_state::{codec, fingerprint};
 use super::aligned::{Aligned, Layout, Slice};
 use crate::aggregate::Aggregate;
 use crate::stream::{Add, Stream};
+use crate::told;
 
 /// The name of what it holds.
 const PARTIALS: &str = "partials";
@@ -145,7 +146,7 @@ impl<A: Aggregate> Operator for Partials<A> {
     }
 
     fn freeze(&mut self, _epoch: Epoch) -> Result<Frozen, OperatorError> {
-        let mut bytes = self.watermark.0.to_le_bytes().to_vec();
+        let mut bytes = told::to_bytes(self.watermark);
         codec::encode_into(&self.open, &mut bytes).map_err(OpError::from)?;
         Ok(Frozen { bytes, deferred: None })
     }
@@ -168,15 +169,15 @@ fn restore<A: Aggregate>(
             aggregate.merge(open.entry(end).or_default(), part);
         }
     }
-    Ok((watermarks.into_iter().min().unwrap_or(EventTime::MIN), open))
+    Ok((told::least(watermarks.into_iter()), open))
 }
 
 fn read<A: Aggregate>(part: &RestoredPart) -> OpResult<(EventTime, Open<A::Accumulator>)> {
     if part.bytes.is_empty() {
         // It stood for something else before.
-        return Ok((part.watermark, Open::new()));
+        return Ok((EventTime::MIN, Open::new()));
     }
     let unreadable = || OpError::from(format!("{} bytes are no partial aggregates", part.bytes.len()));
-    let (watermark, slices) = part.bytes.split_first_chunk().ok_or_else(unreadable)?;
-    Ok((EventTime(i64::from_le_bytes(*watermark)), codec::decode(slices)?))
+    let (watermark, slices) = told::split(&part.bytes).ok_or_else(unreadable)?;
+    Ok((watermark, codec::decode(slices)?))
 }

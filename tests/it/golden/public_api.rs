@@ -58,8 +58,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("Generator::endless", "a generator of the greatest count; a job on it has no end to compare"),
     ("Generator::clock", "moves what `rate` looks at"),
     ("Stdout::json", "`Stdout::to` with the process's own output"),
-    ("Stream::broadcast", "its case is `rules_across_restarts`, which is ignored"),
-    ("KeyedStream::connect_broadcast", "as above"),
     ("Declare::version", "a change of the program, not of the run: state/tests/it/scripts.rs"),
     ("Declare::upgrade", "as above"),
     ("Watermarks::idle_after", "depends on the clock: operators/tests/it/splits.rs"),
