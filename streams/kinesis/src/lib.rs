@@ -4,10 +4,15 @@
 //! In reading order, from the wire inwards:
 //!
 //! * [`Value`]: a request or response body without its encoding
+//! * [`model`]: the service model, and what it asks of a body
+//! * [`wire`]: JSON and CBOR
 //! * [`Error`]: an error as AWS tells it: code, status, message
+
+pub mod model;
+pub mod wire;
 
 mod error;
 mod value;
 
 pub use error::{Error, ErrorCode, Result};
-pub use value::Value;
+pub use value::{Name, Value};

@@ -1,0 +1,28 @@
+//! CBOR 1.1 of AWS (RFC 8949): blobs are byte strings, times have tag 1 and are whole milliseconds, as AWS's
+//! SDK for Java writes and reads them.
+
+mod read;
+mod write;
+
+pub(super) use read::read;
+pub(super) use write::write;
+
+const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
+
+const FALSE: u8 = 20;
+const TRUE: u8 = 21;
+const NULL: u8 = 22;
+const UNDEFINED: u8 = 23;
+
+/// Of a time since the Unix epoch.
+const TIME_TAG: u8 = 1;
+
+/// Ends what has no length of its own.
+const BREAK: u8 = 0xff;
