@@ -6,8 +6,12 @@
 //! * [`Value`]: a request or response body without its encoding
 //! * [`model`]: the service model, and what it asks of a body
 //! * [`wire`]: JSON and CBOR
+//! * [`auth`]: who sends a request
+//! * [`event_stream`]: the framing of subscriptions
 //! * [`Error`]: an error as AWS tells it: code, status, message
 
+pub mod auth;
+pub mod event_stream;
 pub mod model;
 pub mod wire;
 
