@@ -40,6 +40,8 @@ pub struct ShardDescription {
     pub parent: Option<ShardId>,
     /// The second of the two that were merged into it.
     pub adjacent_parent: Option<ShardId>,
+    /// When it was created, with its stream or by a split or merge, in ms since the Unix epoch.
+    pub created_ms: u64,
     /// When it was closed by a split or merge, in ms since the Unix epoch.
     pub closed_ms: Option<u64>,
     /// No record that is left has a lower number.
@@ -66,6 +68,7 @@ pub(crate) fn describe(shared: &Arc<StreamShared>) -> Result<StreamDescription> 
             hash_keys: HashKey(shard.first_hash)..=HashKey(shard.last_hash),
             parent: shard.parent,
             adjacent_parent: shard.adjacent_parent,
+            created_ms: shard.created_ms,
             closed_ms: shard.closed_ms,
             oldest: SequenceNumber(from.last.saturating_add(1)),
             last: SequenceNumber(total.last.unwrap_or(to.last)),

@@ -72,7 +72,7 @@ pub use error::{Error, Result};
 pub use hash::HashKey;
 pub use log::ShardLog;
 pub use options::{Options, Retention};
-pub use reader::{Reader, Subscription};
+pub use reader::{NextRecord, Reader, Subscription};
 pub use records::{Record, RecordBatch, Records};
 pub use ticket::Ticket;
 pub use txn::{Committable, OpenTransaction, TransactionalWriter};

@@ -24,6 +24,15 @@ const GAP_BYTES: u64 = 64 << 10;
 /// Retries when retention removes a segment between looking and opening.
 const RETRIES: usize = 8;
 
+/// What a reader would give next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextRecord {
+    /// When it arrived, in ms since the Unix epoch.
+    pub arrival_ms: u64,
+    /// Its bytes in the log, key, data and lengths.
+    pub bytes: usize,
+}
+
 /// Reads one shard of a stream, in order.
 #[derive(Debug)]
 pub struct Reader {
@@ -115,16 +124,8 @@ impl Reader {
     /// [`seek`](Self::seek). [`Error::Corrupt`] with file and offset if a frame is damaged; nothing is
     /// skipped.
     pub fn poll(&mut self, max_records: usize, max_bytes: usize) -> Result<RecordBatch> {
-        if self.ready.is_empty() && max_records > 0 {
-            // Looked at before the end is: a shard gets nothing more once it is known to be closed.
-            let mut is_closed = self.shared.is_closed(self.shard);
-            self.fill()?;
-            if self.ready.is_empty() && !is_closed && self.shared.is_closed(self.shard) {
-                // Heard of by looking for the end: nobody may say so again.
-                is_closed = true;
-                self.fill()?;
-            }
-            self.is_ended = is_closed && self.ready.is_empty();
+        if max_records > 0 {
+            self.make_ready()?;
         }
         let mut batch = RecordBatch { block: self.block.clone(), ..RecordBatch::default() };
         while let Some(run) = self.ready.front_mut() {
@@ -157,8 +158,39 @@ impl Reader {
         Ok(batch)
     }
 
+    /// What the next `poll` begins with, if there is anything that is durable.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn peek(&mut self) -> Result<Option<NextRecord>> {
+        self.make_ready()?;
+        Ok(self.ready.front().map(|run| {
+            let raw =
+                record::decode(&self.block[run.start..run.end]).expect("the reader has walked this run");
+            NextRecord { arrival_ms: run.arrival_ms, bytes: raw.len }
+        }))
+    }
+
+    /// Another reader of the same stream, which need not read its metadata again.
+    ///
+    /// # Errors
+    /// As `ShardLog::reader`.
+    pub fn another(&self, shard: ShardId, start: StartPosition) -> Result<Self> {
+        Self::open(self.shared.clone(), shard, start)
+    }
+
+    /// Lets go of what was read, unless records of it are still to be given; gives the bytes that the
+    /// reader holds in memory. For readers that are kept for later.
+    pub fn settle(&mut self) -> usize {
+        if self.ready.is_empty() {
+            self.block = Bytes::new();
+            self.plan = Vec::new();
+        }
+        self.block.len()
+    }
+
     /// Whether the shard is closed and everything in it was given: its children go on from here. Known
-    /// after a `poll` that gave nothing.
+    /// after a `poll` or `peek` that gave nothing.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.is_ended
@@ -196,6 +228,23 @@ impl Reader {
             return 0;
         }
         end.last_arrival_ms.saturating_sub(self.last_arrival_ms)
+    }
+
+    /// Reads on if nothing is at hand, and learns whether the shard has ended.
+    fn make_ready(&mut self) -> Result<()> {
+        if !self.ready.is_empty() {
+            return Ok(());
+        }
+        // Looked at before the end is: a shard gets nothing more once it is known to be closed.
+        let mut is_closed = self.shared.is_closed(self.shard);
+        self.fill()?;
+        if self.ready.is_empty() && !is_closed && self.shared.is_closed(self.shard) {
+            // Heard of by looking for the end: nobody may say so again.
+            is_closed = true;
+            self.fill()?;
+        }
+        self.is_ended = is_closed && self.ready.is_empty();
+        Ok(())
     }
 
     /// Reads and checks the next block of frames, if there is one.

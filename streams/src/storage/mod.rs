@@ -73,7 +73,10 @@ pub trait WatchGuard: Debug + Send + Sync {}
 ///
 /// One level after the other, each synced before the next: so whoever is killed on the way leaves at most
 /// the deepest directory without a durable name, and whoever finds a directory syncs that name.
-pub(crate) fn create_dirs(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The operating system's.
+pub fn create_dirs(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
     let parent = match dir.parent() {
         Some(parent) if parent == Path::new("") => Path::new("."),
         Some(parent) => parent,
@@ -100,7 +103,10 @@ fn is_no_place_of_ours(error: &io::Error) -> bool {
 }
 
 /// Replaces a small file in one durable step: after a crash there is the old one or the new one.
-pub(crate) fn replace(storage: &dyn Storage, file: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The operating system's.
+pub fn replace(storage: &dyn Storage, file: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = file.with_extension("tmp");
     match storage.remove(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -114,7 +120,10 @@ pub(crate) fn replace(storage: &dyn Storage, file: &Path, bytes: &[u8]) -> io::R
 }
 
 /// All of a small file.
-pub(crate) fn read_all(storage: &dyn Storage, file: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// The operating system's.
+pub fn read_all(storage: &dyn Storage, file: &Path) -> io::Result<Vec<u8>> {
     let file = storage.open(file, false)?;
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; len];

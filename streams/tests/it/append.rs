@@ -235,3 +235,26 @@ proptest! {
         prop_assert_eq!(log.verify("s").unwrap().problems, []);
     }
 }
+
+#[test]
+fn a_reader_tells_what_comes_next_without_taking_it() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    let mut reader = log.reader("s", ShardId(0), StartPosition::Oldest).unwrap();
+    assert_eq!(reader.peek().unwrap(), None);
+    put(&writer, &["first", "second"]);
+    let next = reader.peek().unwrap().unwrap();
+    assert_eq!((reader.peek().unwrap(), next.arrival_ms), (Some(next), START_MS));
+    let batch = reader.poll(1, 1 << 20).unwrap();
+    assert_eq!((batch.len(), batch.bytes()), (1, next.bytes));
+    assert!(reader.settle() > 0, "the second is still to be given");
+    assert_eq!(reader.another(ShardId(0), StartPosition::Latest).unwrap().peek().unwrap(), None);
+    assert_eq!(reader.poll(9, 1 << 20).unwrap().len(), 1);
+    drop(batch);
+    assert_eq!((reader.settle(), reader.peek().unwrap()), (0, None));
+
+    // The end of a closed shard shows by looking, too.
+    assert!(!reader.is_ended());
+    writer.split_shard(ShardId(0), HashKey(1 << 127)).unwrap();
+    assert_eq!((reader.peek().unwrap(), reader.is_ended()), (None, true));
+}
