@@ -8,7 +8,7 @@
 //! * `run`: a job on the terminal; `status_line` and `summary`: what is said of it; `console`: the
 //!   one line that it shares with the log;
 //! * `explain`, `checkpoints`: the other commands of a job;
-//! * [`tool`]: the `pelton` binary, whose commands are in `log`;
+//! * [`tool`]: the `pelton` binary, whose commands are in `log` and `streams`;
 //! * [`Error`]: what went wrong, and its [`Remedy`]; `units` and `table`: how figures are written.
 //!
 //! It starts and watches jobs; what a job is, and how it runs, is for the crates below.
@@ -28,6 +28,8 @@ mod nearest;
 mod options;
 mod run;
 mod status_line;
+#[cfg(feature = "kinesis")]
+mod streams;
 mod summary;
 mod table;
 pub mod tool;

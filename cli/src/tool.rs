@@ -1,6 +1,6 @@
 //! The `pelton` binary: what is done without a job.
 //!
-//! Owns the command line; the commands are in `log` and `checkpoints`.
+//! Owns the command line; the commands are in `log`, `streams` and `checkpoints`.
 
 use std::process::ExitCode;
 
@@ -36,6 +36,10 @@ enum ToolCommand {
     /// Create, write, read and check streams of the shard log
     #[command(subcommand)]
     Log(LogCommand),
+    /// Serve streams to programs that speak the Amazon Kinesis API
+    #[cfg(feature = "kinesis")]
+    #[command(subcommand)]
+    Streams(crate::streams::StreamsCommand),
     /// Look at the checkpoints of a job
     Checkpoints {
         /// The job's checkpoint directory
@@ -52,18 +56,32 @@ enum ToolCommand {
     },
 }
 
+impl ToolCommand {
+    /// Parts of Pelton whose information is logged, and not their warnings alone.
+    fn is_heard(&self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "kinesis")]
+            Self::Streams(_) => &["pelton_kinesis"],
+            _ => &[],
+        }
+    }
+}
+
 /// Runs the command line of the `pelton` binary.
 #[must_use]
 pub fn main() -> ExitCode {
     console::guard(|| {
-        console::start_log(&[]);
-        execute(Tool::try_parse()?)
+        let tool = Tool::try_parse()?;
+        console::start_log(tool.command.is_heard());
+        execute(tool)
     })
 }
 
 fn execute(tool: Tool) -> Result<ExitCode> {
     match tool.command {
         ToolCommand::Log(command) => command.execute(),
+        #[cfg(feature = "kinesis")]
+        ToolCommand::Streams(command) => command.execute(),
         ToolCommand::Checkpoints { checkpoint_dir, command } => {
             let directory = checkpoint_dir.ok_or_else(|| {
                 crate::Error::configuration(

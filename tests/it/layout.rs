@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Each package with the packages of the workspace that it may use, tests included.
 ///
-/// `pelton-operators` and `pelton-runtime` do not see each other, `pelton-streams` stands alone,
+/// `pelton-operators` and `pelton-runtime` do not see each other, `pelton-streams` stands alone (and with it its service),
 /// and jobs and benchmarks use the facade as any user does.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("pelton-dataflow", &[]),
@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pelton-operators", &["pelton-dataflow", "pelton-state"]),
     ("pelton-runtime", &["pelton-dataflow", "pelton-state"]),
     ("pelton-streams", &[]),
+    ("pelton-kinesis", &["pelton-streams"]),
     (
         "pelton-connectors",
         &["pelton-dataflow", "pelton-state", "pelton-operators", "pelton-runtime", "pelton-streams"],
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pelton-runtime",
             "pelton-streams",
             "pelton-connectors",
+            "pelton-kinesis",
         ],
     ),
     (

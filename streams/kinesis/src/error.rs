@@ -111,3 +111,33 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl Error {
+    /// A fault of the service, of which the client learns no more; what it was is logged here.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!(%cause, "a request could not be served");
+        Self::new(ErrorCode::InternalFailure, "Internal service error")
+    }
+}
+
+impl From<pelton_streams::Error> for Error {
+    fn from(error: pelton_streams::Error) -> Self {
+        use pelton_streams::Error as Log;
+        match error {
+            Log::UnknownStream { .. } | Log::StreamGone { .. } | Log::UnknownShard { .. } => {
+                Self::new(ErrorCode::ResourceNotFound, error.to_string())
+            }
+            Log::Locked { .. } => Self::new(ErrorCode::ResourceInUse, error.to_string()),
+            Log::InvalidName { .. } | Log::InvalidArgument(_) => {
+                Self::new(ErrorCode::InvalidArgument, error.to_string())
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<crate::catalog::CatalogError> for Error {
+    fn from(error: crate::catalog::CatalogError) -> Self {
+        Self::internal(error)
+    }
+}

@@ -3,20 +3,48 @@
 //!
 //! In reading order, from the wire inwards:
 //!
+//! * [`server`]: connections, TLS, HTTP/1.1 and HTTP/2 on one port
+//! * [`dispatch`]: from an HTTP request to an operation and back
 //! * [`Value`]: a request or response body without its encoding
 //! * [`model`]: the service model, and what it asks of a body
-//! * [`wire`]: JSON and CBOR
-//! * [`auth`]: who sends a request
-//! * [`event_stream`]: the framing of subscriptions
+//! * [`wire`]: JSON and CBOR; [`records`]: the records of a response, straight from the log's blocks
 //! * [`Error`]: an error as AWS tells it: code, status, message
+//! * [`ops`]: what each operation does
+//! * [`Service`], [`stream`], [`shards`]: what is served; [`catalog`]: what is known beyond the log
+//! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
+//! * [`readers`]: readers that are kept between calls
 
-pub mod auth;
-pub mod event_stream;
+pub mod catalog;
+pub mod dispatch;
 pub mod model;
+pub mod ops;
+pub mod readers;
+pub mod records;
+pub mod sequence;
+pub mod server;
+pub mod shards;
+pub mod stream;
+pub mod token;
 pub mod wire;
 
+mod dates;
 mod error;
+mod service;
 mod value;
 
 pub use error::{Error, ErrorCode, Result};
+pub use service::{Service, Settings, StartError};
 pub use value::{Name, Value};
+
+/// Runs what may wait for the disk where it holds up no connection.
+///
+/// # Errors
+/// Those of `act`; `InternalFailure` if it panics.
+pub(crate) async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Error::internal(error)),
+    }
+}

@@ -1,0 +1,115 @@
+//! `pelton streams serve`: the shard log behind the Amazon Kinesis API.
+//!
+//! Owns the command line, and the process around the server; what that does is for `pelton-kinesis`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use pelton_kinesis::server::{Server, TlsFiles};
+use pelton_kinesis::{Service, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::console;
+use crate::error::{Error, Result};
+
+const EXAMPLES: &str = "\
+Example:
+    pelton streams serve --data data --no-auth &
+    aws --endpoint-url http://127.0.0.1:4567 kinesis create-stream --stream-name payments --shard-count 4
+
+SIGINT and SIGTERM end it when open requests are answered.";
+
+/// What is done with the service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StreamsCommand {
+    /// Serve the streams of a data directory
+    #[command(after_help = EXAMPLES)]
+    Serve(Serve),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The data directory, made if it is missing
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4567", value_parser = address)]
+    listen: SocketAddr,
+    /// Answer everybody, whoever signed a request
+    #[arg(long)]
+    no_auth: bool,
+    /// The account that streams belong to, in their ARNs
+    #[arg(long, value_name = "DIGITS", default_value = "000000000000", value_parser = account)]
+    account: String,
+    /// The region that streams are in, in their ARNs
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: String,
+    /// Listen with TLS, with this certificate chain (PEM, leaf first)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl StreamsCommand {
+    /// Does it.
+    pub fn execute(&self) -> Result<ExitCode> {
+        match self {
+            Self::Serve(serve) => serve.execute().map(|()| ExitCode::SUCCESS),
+        }
+    }
+}
+
+impl Serve {
+    fn execute(&self) -> Result {
+        if !self.no_auth {
+            return Err(Error::configuration(
+                "nothing says who may use the streams: --no-auth lets in everybody who can reach the address",
+            ));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(&self) -> Result {
+        let settings =
+            Settings { account: self.account.clone(), region: self.region.clone(), ..Settings::default() };
+        let service = Arc::new(Service::open(&self.data, settings)?);
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
+        let tls = tls.map(|(certificates, key)| TlsFiles { certificates, key });
+        let server = Server::bind(service, self.listen, tls.as_ref()).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if self.no_auth {
+            console::say("NO AUTHENTICATION: whoever can reach the address can read, write and delete");
+        }
+        // Whoever starts it, on port 0 perhaps, reads here where it is and that it is ready.
+        let mut out = std::io::stdout();
+        writeln!(out, "serving {} at {scheme}://{}", self.data.display(), server.address()?)?;
+        out.flush()?;
+        let (mut terminated, mut interrupted) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        server
+            .run(async move {
+                tokio::select! {
+                    _ = terminated.recv() => {}
+                    _ = interrupted.recv() => {}
+                }
+            })
+            .await;
+        Ok(())
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it as ADDRESS:PORT, such as 127.0.0.1:4567".to_owned())
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_account.then(|| text.to_owned()).ok_or_else(|| "write 12 digits".to_owned())
+}

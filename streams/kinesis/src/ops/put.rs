@@ -1,0 +1,220 @@
+//! `PutRecord` and `PutRecords`: answered once the records are on disk.
+
+use std::sync::Arc;
+
+use pelton_streams::{AppendBatch, Appended, HashKey, StreamWriter};
+
+use super::request::blob_of;
+use super::{Reply, Request, members, request::missing};
+use crate::catalog::StreamRecord;
+use crate::error::{Error, ErrorCode, Result};
+use crate::sequence::Sequence;
+use crate::service::Service;
+use crate::shards::ShardTable;
+use crate::stream::Stream;
+use crate::value::Value;
+
+/// Most bytes of the records of one `PutRecords`, keys included.
+pub const MOST_BYTES: usize = 10 << 20;
+
+/// A record that is to be put.
+#[derive(Debug, Clone, Copy)]
+pub struct Put<'a> {
+    /// Its partition key.
+    pub key: &'a str,
+    /// Its explicit hash key, in decimal.
+    pub hash_key: Option<&'a str>,
+    /// Its data.
+    pub data: &'a [u8],
+}
+
+impl<'a> Put<'a> {
+    /// Out of a request, or an entry of one.
+    fn of(value: &'a Value) -> Result<Self> {
+        let text = |name| value.get(name).and_then(Value::as_text);
+        let data = value.get("Data").and_then(blob_of).ok_or_else(|| missing("Data"))?;
+        let key = text("PartitionKey").ok_or_else(|| missing("PartitionKey"))?;
+        Ok(Self { key, hash_key: text("ExplicitHashKey"), data })
+    }
+
+    /// What counts of it against limits.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.data.len()
+    }
+
+    /// Adds it to a batch.
+    ///
+    /// # Errors
+    /// If its hash key is none, or it is too large.
+    pub fn push(&self, batch: &mut AppendBatch) -> Result {
+        match self.hash_key {
+            None => Ok(batch.push(self.key.as_bytes(), self.data)?),
+            Some(text) => {
+                let hash_key: u128 = text.parse().map_err(|_| {
+                    Error::new(
+                        ErrorCode::InvalidArgument,
+                        format!(
+                            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+                        ),
+                    )
+                })?;
+                Ok(batch.push_hashed(HashKey(hash_key), self.key.as_bytes(), self.data, None)?)
+            }
+        }
+    }
+}
+
+/// `PutRecord`.
+///
+/// # Errors
+/// If there is no such stream, or the record cannot be written.
+pub async fn one(service: &Arc<Service>, request: &Request) -> Result<Reply> {
+    let stream = request.stream(service).await?;
+    let _in_use = stream.enter(&service.settings.account).await?;
+    let record = stream.record();
+    if let Some(text) = request.text("SequenceNumberForOrdering") {
+        let now_s = service.now_ms() / 1000;
+        if Sequence::parse(text).is_none_or(|sequence| sequence.arrived_s > now_s) {
+            return Err(service.error(
+                ErrorCode::InvalidArgument,
+                format_args!(
+                    "ExclusiveMinimumSequenceNumber {text} used in PutRecord on stream {}",
+                    record.name
+                ),
+                " is invalid.",
+            ));
+        }
+    }
+    let put = Put::of(&request.0)?;
+    check_size(&record, &put, "data")?;
+    let writer = stream.writer(&service.log).await?;
+    let mut batch = writer.batch();
+    put.push(&mut batch)?;
+    let appended = append(&stream, &writer, batch).await?;
+    let table = table_for(service, &stream, &appended).await?;
+    let sequences = sequences(&table, &appended)?;
+    let [(shard, sequence)] = &sequences[..] else { return Err(Error::internal("one record has one place")) };
+    Ok(members! {
+        "ShardId": shard.as_str(),
+        "SequenceNumber": sequence.as_str(),
+        "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
+    }
+    .into())
+}
+
+/// `PutRecords`.
+///
+/// # Errors
+/// If there is no such stream, or the request as a whole is too large. That a record cannot be written
+/// is told for each.
+pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
+    let stream = request.stream(service).await?;
+    let _in_use = stream.enter(&service.settings.account).await?;
+    let record = stream.record();
+    let entries = request.list("Records");
+    let writer = stream.writer(&service.log).await?;
+    let mut batch = writer.batch();
+    let mut bytes = 0;
+    for (entry, number) in entries.iter().zip(1..) {
+        let put = Put::of(entry)?;
+        check_size(&record, &put, &format!("records.{number}.member.data"))?;
+        bytes += put.bytes();
+        put.push(&mut batch)?;
+    }
+    if bytes > MOST_BYTES {
+        return Err(Error::new(ErrorCode::InvalidArgument, "Records size exceeds 10 MiB limit"));
+    }
+    let appended = match append(&stream, &writer, batch).await {
+        Ok(appended) => appended,
+        Err(error) if error.code() == ErrorCode::InternalFailure => {
+            return Ok(all_failed(entries.len()).into());
+        }
+        Err(error) => return Err(error),
+    };
+    let table = table_for(service, &stream, &appended).await?;
+    let records: Vec<Value> = sequences(&table, &appended)?
+        .into_iter()
+        .map(|(shard, sequence)| members! { "SequenceNumber": sequence, "ShardId": shard })
+        .collect();
+    Ok(members! {
+        "FailedRecordCount": 0_u32,
+        "Records": records,
+        "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
+    }
+    .into())
+}
+
+/// The answer when nothing of the records could be written.
+fn all_failed(records: usize) -> Value {
+    let failed = members! { "ErrorCode": "InternalFailure", "ErrorMessage": "Internal Service Failure" };
+    members! {
+        "FailedRecordCount": records as u32,
+        "Records": vec![failed; records],
+    }
+}
+
+/// Whether the stream takes a record as large as this.
+///
+/// # Errors
+/// `ValidationException`, as of a member of the request.
+pub fn check_size(record: &StreamRecord, put: &Put<'_>, member: &str) -> Result {
+    let most = record.max_record_kib as usize * 1024;
+    if put.bytes() <= most {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::Validation,
+        format!(
+            "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length less than or equal to {most}"
+        ),
+    ))
+}
+
+/// Hands a batch to the log and waits until it is on disk.
+///
+/// # Errors
+/// If it could not be written; then nothing of it is in the log, or it is not known (after a failed sync).
+pub async fn append(stream: &Stream, writer: &StreamWriter, batch: AppendBatch) -> Result<Appended> {
+    let room = stream.room_for(batch.bytes()).await;
+    let ticket = writer.submit(batch);
+    let appended = match ticket {
+        Ok(ticket) => ticket.await,
+        Err(error) => Err(error),
+    };
+    drop(room);
+    if let Err(pelton_streams::Error::WriterFailed { .. }) = &appended {
+        stream.forget_writer().await;
+    }
+    Ok(appended?)
+}
+
+/// The shards that records were appended to.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn table_for(
+    service: &Arc<Service>,
+    stream: &Arc<Stream>,
+    appended: &Appended,
+) -> Result<Arc<ShardTable>> {
+    let table = stream.shards();
+    if appended.placements().iter().all(|placement| table.get(placement.shard).is_some()) {
+        return Ok(table);
+    }
+    let (own, looked_at) = (service.clone(), stream.clone());
+    crate::blocking(move || looked_at.look_at_shards(&own.log)).await
+}
+
+/// The shard and sequence number of each record, in the order in which they were pushed.
+///
+/// # Errors
+/// If the table is an older one.
+pub fn sequences(table: &ShardTable, appended: &Appended) -> Result<Vec<(String, String)>> {
+    let arrival_ms = appended.arrival_ms();
+    let places = appended.records().map(|(id, number)| {
+        let shard = table.get(id).ok_or_else(|| Error::internal("a record is in no shard"))?;
+        Ok((id.to_string(), shard.sequence(number.0, arrival_ms).to_string()))
+    });
+    places.collect()
+}

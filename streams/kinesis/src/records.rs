@@ -1,0 +1,92 @@
+//! Records of a response. In JSON they are written straight from the log's blocks, without a value of each
+//! in between: the answer of `GetRecords` has ten thousand of them.
+
+use pelton_streams::RecordBatch;
+
+use crate::ops::get::Fetched;
+use crate::ops::{long, members, time};
+use crate::shards::Shard;
+use crate::value::Value;
+use crate::wire::Encoding;
+
+/// Bytes of a record in JSON beside its key and data: names of members, sequence number, time.
+const JSON_AROUND: usize = 180;
+
+/// The answer of `GetRecords`.
+#[must_use]
+pub fn answer(fetched: &Fetched, encoding: Encoding) -> Vec<u8> {
+    let mut rest = members! {
+        "NextShardIterator": fetched.next_iterator.as_deref(),
+        "MillisBehindLatest": long(fetched.behind_ms),
+        "ChildShards": (!fetched.children.is_empty()).then(|| fetched.children.clone()),
+    };
+    let mut out = Vec::new();
+    match encoding {
+        Encoding::Json => {
+            let size = |batch: &RecordBatch| batch.bytes() / 3 * 4 + batch.len() * JSON_AROUND;
+            out.reserve(fetched.batches.iter().map(size).sum::<usize>() + 1_024);
+            out.extend_from_slice(b"{\"Records\":");
+            write_json(&fetched.shard, &fetched.batches, fetched.is_encrypted, &mut out);
+            let rest_at = out.len();
+            encoding.write(&rest, &mut out);
+            // What begins the second structure goes on with the first.
+            out[rest_at] = b',';
+        }
+        Encoding::Cbor => {
+            if let Value::Map(members) = &mut rest {
+                let records = values(&fetched.shard, &fetched.batches, fetched.is_encrypted);
+                members.push(("Records".into(), records.into()));
+            }
+            encoding.write(&rest, &mut out);
+        }
+    }
+    out
+}
+
+/// `RecordList` as values.
+#[must_use]
+pub fn values(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool) -> Vec<Value> {
+    let of_batch = |batch: &RecordBatch| {
+        let of_record = |record: pelton_streams::Record<'_>| {
+            members! {
+                "SequenceNumber": shard.sequence(record.sequence.0, record.arrival_ms).to_string(),
+                "ApproximateArrivalTimestamp": time(record.arrival_ms),
+                "Data": Value::Blob(batch.keep(record.data)),
+                "PartitionKey": String::from_utf8_lossy(record.partition_key).into_owned(),
+                "EncryptionType": is_encrypted.then_some("KMS"),
+            }
+        };
+        batch.iter().map(of_record).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(of_batch).collect()
+}
+
+/// `RecordList` as JSON.
+pub fn write_json(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool, out: &mut Vec<u8>) {
+    let mut before = b'[';
+    for record in batches.iter().flatten() {
+        out.push(before);
+        before = b',';
+        out.extend_from_slice(b"{\"SequenceNumber\":\"");
+        shard.sequence(record.sequence.0, record.arrival_ms).write(out);
+        out.extend_from_slice(b"\",\"ApproximateArrivalTimestamp\":");
+        Encoding::Json.write(&time(record.arrival_ms), out);
+        out.extend_from_slice(b",\"Data\":\"");
+        base64_simd::STANDARD.encode_append(record.data, out);
+        out.extend_from_slice(b"\",\"PartitionKey\":");
+        write_key(record.partition_key, out);
+        out.extend_from_slice(if is_encrypted { b",\"EncryptionType\":\"KMS\"}" } else { b"}" });
+    }
+    out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
+}
+
+fn write_key(key: &[u8], out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\');
+    if key.iter().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(key);
+        out.push(b'"');
+    } else {
+        Encoding::Json.write(&Value::Text(String::from_utf8_lossy(key).into_owned()), out);
+    }
+}

@@ -1,0 +1,6 @@
+//! The service as its clients see it: over HTTP, with the real boto3 among others.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod boto;
+mod support;
