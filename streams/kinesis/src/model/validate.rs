@@ -187,11 +187,16 @@ fn text_breaks(rule: &Text, text: &str, broken: &mut Vec<String>) {
 }
 
 fn text_is_broken(shape: &Shape, text: &str) -> bool {
-    let mut broken = Vec::new();
-    if let Kind::Text(rule) = &shape.kind {
-        text_breaks(rule, text, &mut broken);
+    if let Kind::Text(rule) = &shape.kind { !rule.takes(text) } else { false }
+}
+
+impl Text {
+    /// Whether text keeps every constraint.
+    pub(crate) fn takes(&self, text: &str) -> bool {
+        let mut broken = Vec::new();
+        text_breaks(self, text, &mut broken);
+        broken.is_empty()
     }
-    !broken.is_empty()
 }
 
 /// The length that Java gives a text.

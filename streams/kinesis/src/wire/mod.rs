@@ -4,15 +4,19 @@
 //!
 //! * `scalar`: what a plain value of the body becomes under a shape, and what is said where it cannot
 //! * `json`, `cbor`: the two encodings
+//! * [`put_records`]: the short way of the request that there are most of
 
 mod cbor;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
+mod put;
 mod scalar;
 
 use bytes::Bytes;
+
+pub use put::{Data, PutRecord, PutRecords, put_records};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Kind, Model, Operation};

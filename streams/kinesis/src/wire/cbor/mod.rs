@@ -9,10 +9,10 @@ pub(super) use write::write;
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
+pub(super) const BYTES: u8 = 2;
+pub(super) const TEXT: u8 = 3;
+pub(super) const ARRAY: u8 = 4;
+pub(super) const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 
@@ -25,4 +25,4 @@ const UNDEFINED: u8 = 23;
 const TIME_TAG: u8 = 1;
 
 /// Ends what has no length of its own.
-const BREAK: u8 = 0xff;
+pub(super) const BREAK: u8 = 0xff;
