@@ -116,6 +116,16 @@ impl Node {
         self.states.iter().any(|state| state.kind != StateDecl::OPERATOR)
     }
 
+    /// Whether its watermarks are its own, and not its inputs': a source, or an operator that makes them.
+    #[must_use]
+    pub fn makes_time(&self) -> bool {
+        match &self.role {
+            Role::Source(_) => true,
+            Role::Operator(factory) => factory.makes_time(),
+            _ => false,
+        }
+    }
+
     /// Whether its name is an address in checkpoints.
     #[must_use]
     pub fn is_stateful(&self) -> bool {
@@ -178,13 +188,13 @@ impl Graph {
         })
     }
 
-    /// For each node, the number of its connected component: sources of one component share the
-    /// fate of their watermarks.
+    /// For each node, the number of its connected component: those of one component that make watermarks share
+    /// the fate of them. An operator that makes its own belongs to what comes after it.
     #[must_use]
     pub fn components(&self) -> Vec<usize> {
         let mut component: Vec<usize> = (0..self.nodes.len()).collect();
         for node in &self.nodes {
-            for input in &node.inputs {
+            for input in node.inputs.iter().filter(|_| !node.makes_time()) {
                 let (a, b) = (component[node.id.0], component[input.node.0]);
                 let (keep, drop) = (a.min(b), a.max(b));
                 component.iter_mut().filter(|c| **c == drop).for_each(|c| *c = keep);

@@ -31,6 +31,7 @@ use crate::time::{EventTime, Moment};
 mod credit;
 mod edge_check;
 mod inputs;
+mod own_time;
 pub(crate) mod parcel;
 pub mod plan;
 mod source_head;
@@ -40,6 +41,7 @@ mod tree;
 use credit::{CreditLine, CreditReturn};
 use edge_check::EdgeCheck;
 use inputs::{InChannel, Inputs};
+use own_time::OwnTime;
 use parcel::{ByAddress, Parcel};
 use plan::{Leaf, Slot, StagePlan};
 use source_head::SourceHead;
@@ -96,9 +98,14 @@ impl Lowering<'_, '_> {
             let handle = builder.new_input(stream, ByAddress);
             incoming.push(InChannel { handle, credits, check: EdgeCheck::new(&root.name, self.env.workers) });
         }
+        let own_time = OwnTime::of(root);
         let mut outgoing = Vec::new();
         for leaf in plan.leaves() {
-            let (output, stream) = builder.new_output::<Parcel>();
+            let (output, stream) = match own_time {
+                None => builder.new_output::<Parcel>(),
+                // Its capabilities alone tell what may come out.
+                Some(_) => builder.new_output_connection::<Parcel, _>([]),
+            };
             let stats = self.channel_stats(leaf);
             let (line, back) = credit::allocate(self.scope.worker(), address.clone(), stats);
             self.channels.insert((leaf.to, leaf.port), (stream, back));
@@ -126,7 +133,7 @@ impl Lowering<'_, '_> {
             activator.activate();
             let mut head = match source {
                 Some(source) => Head::Source(SourceHead::new(id, name, source, core.epoch)),
-                None => Head::Inputs(Inputs::new(incoming)),
+                None => Head::Inputs(Inputs::new(incoming, own_time)),
             };
             move |frontiers| {
                 core.turn(|core, deadline_ns| match &mut head {

@@ -8,6 +8,7 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use crate::key::KeyGroups;
 use crate::rank::Rank;
 use crate::record::{Batch, Data, Origin, Record};
 use crate::settings::Settings;
+use crate::source::SourceTime;
 use crate::time::{Epoch, EventTime};
 use crate::watermarks::WatermarkBoard;
 
@@ -80,6 +82,13 @@ pub trait Operator {
     /// become less by a batch that comes in.
     fn held(&self) -> Option<EventTime> {
         None
+    }
+
+    /// How far event time has come, of an operator that says so itself ([`OperatorFactory::makes_time`]);
+    /// its input has been found empty at every look for `quiet_for`. Asked between batches, at most as often as
+    /// a source publishes watermarks. At the end of its input the stage goes to the end of time unasked.
+    fn event_time(&self, _quiet_for: Duration) -> SourceTime {
+        SourceTime::Active(EventTime::MIN)
     }
 
     /// Whether it takes no batch now. Its stage pulls none then, and holds those up that send to it; barriers,
@@ -211,6 +220,12 @@ pub trait OperatorFactory: Send + Sync {
     /// Whether the operator is the first of its stage though it has one input: what [`Operator::held`] and
     /// [`Operator::is_full`] say of it holds nothing up but what comes through it.
     fn begins_stage(&self) -> bool {
+        self.makes_time()
+    }
+
+    /// Whether the operator says itself how far event time has come ([`Operator::event_time`]): the watermarks
+    /// of its input end here, but for the end of time. Such an operator begins its stage.
+    fn makes_time(&self) -> bool {
         false
     }
 }

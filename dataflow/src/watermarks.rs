@@ -1,5 +1,5 @@
 //! The watermark board: what each source on each worker says of event time, so that idle ones can
-//! follow those that are not.
+//! follow those that are not. An operator that makes watermarks in the middle of a graph is a source here.
 //!
 //! An idle source follows the least watermark over the active splits of its own source; when that
 //! source is wholly idle, over the sources of its connected component; else it holds. It never
@@ -27,8 +27,8 @@ impl WatermarkBoard {
     #[must_use]
     pub fn new(graph: &Graph, workers: usize) -> Self {
         let components = graph.components();
-        let component_of: BTreeMap<_, _> =
-            graph.sources().map(|(node, _)| (node.id, components[node.id.0])).collect();
+        let makers = graph.nodes().iter().filter(|node| node.makes_time());
+        let component_of: BTreeMap<_, _> = makers.map(|node| (node.id, components[node.id.0])).collect();
         let said = component_of
             .keys()
             .flat_map(|&source| {

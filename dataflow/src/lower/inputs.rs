@@ -16,6 +16,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use super::credit::CreditReturn;
 use super::edge_check::EdgeCheck;
+use super::own_time::OwnTime;
 use super::parcel::Parcel;
 use super::stage::Core;
 use super::tree::Turn;
@@ -52,13 +53,16 @@ pub struct Inputs {
     at_hand: Option<(usize, usize)>,
     /// When the first sign of the next epoch came, in monotonic nanoseconds.
     next_epoch_since: Option<u64>,
+    /// If the watermarks of the stage are its own.
+    own_time: Option<OwnTime>,
 }
 
 impl Inputs {
     /// The head over `channels`, in the order of the root's input ports.
-    pub fn new(channels: Vec<InChannel>) -> Self {
+    pub fn new(channels: Vec<InChannel>, own_time: Option<OwnTime>) -> Self {
         Self {
             channels,
+            own_time,
             ready: VecDeque::new(),
             stash: VecDeque::new(),
             at_hand: None,
@@ -106,12 +110,13 @@ impl Inputs {
             if turn == Turn::Blocked || aligned || !core.finish_watermark() {
                 return Ok(Turn::Blocked);
             }
-            let began = (take(&mut time_is_due.0) && self.begin_watermark(core, meet))
+            let began = (take(&mut time_is_due.0) && self.begin_watermark(core, meet, false))
                 || (take(&mut time_is_due.1) && core.begin_processing_time())
                 || self.next_batch(core)
                 || core.begin_processing_time()
-                || self.begin_watermark(core, meet);
+                || self.begin_watermark(core, meet, true);
             if !began {
+                self.own_time.iter().for_each(|own| own.rest(core));
                 return Ok(self.rest(core, worked));
             }
             worked = true;
@@ -157,12 +162,19 @@ impl Inputs {
     /// Puts the next batch into the tree, pulling if none is at hand. Whether there was one.
     fn next_batch(&mut self, core: &mut Core) -> bool {
         if core.is_paused() || core.tree.is_full() {
+            self.own_time.iter_mut().for_each(OwnTime::looked_away);
             return false;
         }
         if self.ready.is_empty() {
             self.pull(core);
         }
-        let Some(mut arrived) = self.ready.pop_front() else { return false };
+        let Some(mut arrived) = self.ready.pop_front() else {
+            if self.stash.is_empty() {
+                self.own_time.iter_mut().for_each(|own| own.found_none(core));
+            }
+            return false;
+        };
+        self.own_time.iter_mut().for_each(OwnTime::took_batch);
         if self.channels.len() > 1 {
             arrived.batch.came_by(arrived.port);
         }
@@ -198,10 +210,17 @@ impl Inputs {
         }
     }
 
-    /// Begins to publish the stage's watermark, if it is news.
-    fn begin_watermark(&self, core: &mut Core, meet: Option<Moment>) -> bool {
-        let Some(meet) = meet.filter(|meet| meet.watermark > core.watermark) else { return false };
+    /// Begins to publish the stage's watermark, if it is news. `after_look` if no more batches were found.
+    fn begin_watermark(&mut self, core: &mut Core, meet: Option<Moment>, after_look: bool) -> bool {
+        let is_own = self.own_time.is_some();
+        let news = meet.filter(|meet| is_own || meet.watermark > core.watermark);
+        let Some(Moment { watermark, .. }) = news else { return false };
         let pulled = self.ready.iter().chain(&self.stash).map(|arrived| arrived.moment.watermark);
-        core.begin_watermark(pulled.fold(meet.watermark, EventTime::min))
+        let input = pulled.fold(watermark, EventTime::min);
+        let watermark = match &mut self.own_time {
+            None => Some(input),
+            Some(own) => own.watermark(core, input, after_look),
+        };
+        watermark.is_some_and(|watermark| core.begin_watermark(watermark))
     }
 }

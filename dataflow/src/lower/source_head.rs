@@ -176,4 +176,4 @@ impl SourceHead {
 }
 
 /// How often a source that waits for records looks whether its splits have become idle.
-const IDLE_CHECK: Duration = Duration::from_millis(20);
+pub(super) const IDLE_CHECK: Duration = Duration::from_millis(20);

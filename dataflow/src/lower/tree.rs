@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::clock::{Clock, monotonic_ns};
 use crate::error::{Cause, Failure, OpError, OperatorError, Place};
@@ -15,6 +16,7 @@ use crate::graph::NodeId;
 use crate::operator::{Flow, Frozen, Operator, Outputs};
 use crate::partition::Partitioner;
 use crate::record::{Batch, Origin};
+use crate::source::SourceTime;
 use crate::stats::OperatorStats;
 use crate::time::{Epoch, EventTime};
 
@@ -329,6 +331,14 @@ impl Tree {
         match &self.slots[0].work {
             Work::Operator(operator) => operator.held(),
             _ => None,
+        }
+    }
+
+    /// How far event time has come, by a root that makes it.
+    pub fn event_time(&self, quiet_for: Duration) -> SourceTime {
+        match &self.slots[0].work {
+            Work::Operator(operator) => operator.event_time(quiet_for),
+            _ => SourceTime::Active(EventTime::MIN),
         }
     }
 

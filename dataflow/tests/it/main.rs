@@ -9,6 +9,7 @@ mod flow_control;
 mod harness;
 mod idleness;
 mod in_flight;
+mod own_time;
 mod random_graphs;
 mod stash;
 mod timers;

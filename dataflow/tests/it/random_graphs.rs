@@ -5,6 +5,7 @@
 //! that the end comes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pelton_dataflow::env::Intake;
@@ -68,7 +69,7 @@ impl Built {
         let name = format!("op{n}");
         let route = *rng.pick(&[Route::ByKey, Route::ByKey, Route::RoundRobin, Route::To(0)]);
         let slice = 1 + rng.below(5);
-        let (out, model, inputs) = match rng.below(9) {
+        let (out, model, inputs) = match rng.below(10) {
             0 | 1 => (wiring.map(&name, from), Model::Pass, vec![from]),
             2..=4 => {
                 let sent = wiring.exchange(&format!("to{n}"), from, route);
@@ -85,6 +86,7 @@ impl Built {
                 (wiring.op(&name, &[from], does), model, vec![from])
             }
             6 => (wiring.op(&name, &[from], Does::Hold(slice)), Model::Pass, vec![from]),
+            8 => (wiring.op(&name, &[from], Does::Stamp(Arc::default())), Model::Pass, vec![from]),
             7 => (wiring.op(&name, &[from], Does::Split), Model::Split, vec![from]),
             _ => {
                 let Some(other) = open.pop() else {

@@ -7,11 +7,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pelton_dataflow::error::{OperatorError, Place};
 use pelton_dataflow::key::KeyGroup;
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs, Waker};
 use pelton_dataflow::record::{Batch, Origin, Record};
+use pelton_dataflow::source::SourceTime;
 use pelton_dataflow::time::{Epoch, EventTime};
 
 use super::item::{Item, Sent};
@@ -36,6 +38,8 @@ pub enum Does {
     Fail(FailAt),
     /// Keeps records, as many as it has room for and the rest of a batch, until the test answers them; first of its stage.
     Ask(Arc<Answers>),
+    /// Passes records on; event time goes to the latest of them, whatever its inputs say.
+    Stamp(Arc<Stamps>),
     /// Asks for processing time at a time, and then again so much later; counts its calls.
     Tick(Arc<Ticks>),
 }
@@ -62,6 +66,25 @@ pub struct Ticks {
     pub calls: AtomicU64,
     /// How often it was asked for its next wake-up: up to three times in a turn of its stage.
     pub asked: AtomicU64,
+}
+
+/// How instances that make event time deal with silence.
+#[derive(Default)]
+pub struct Stamps {
+    /// Those whose input is quiet for so long are idle.
+    pub idle_after: Option<Duration>,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Stamps {
+    pub fn idle_after_ms(ms: u64) -> Arc<Self> {
+        Arc::new(Self { idle_after: Some(Duration::from_millis(ms)), ..Self::default() })
+    }
+
+    /// Has all instances look again, as time would.
+    pub fn nudge(&self) {
+        self.wakers.lock().unwrap().iter().for_each(Waker::wake);
+    }
 }
 
 /// Answers from outside.
@@ -103,6 +126,8 @@ pub struct Op {
     epoch: u64,
     watermark: i64,
     coming: Option<i64>,
+    /// The latest time of all records.
+    latest: i64,
     seq: u64,
     last: HashMap<(usize, (usize, usize)), u64>,
     /// Records to give, and how often.
@@ -117,6 +142,9 @@ impl Op {
         if let Does::Ask(answers) = &does {
             answers.wakers.lock().unwrap().push(cx.waker.clone());
         }
+        if let Does::Stamp(stamps) = &does {
+            stamps.wakers.lock().unwrap().push(cx.waker.clone());
+        }
         Self {
             does,
             name: cx.name.to_owned(),
@@ -125,6 +153,7 @@ impl Op {
             epoch,
             watermark: i64::MIN,
             coming: None,
+            latest: i64::MIN,
             seq: 0,
             last: HashMap::new(),
             owed: VecDeque::new(),
@@ -143,7 +172,12 @@ impl Op {
         let sent = record.value.sent;
         let at = &self.label;
         assert_eq!(sent.epoch, self.epoch, "{at} is in epoch {} and got {record:?}", self.epoch);
-        assert!(sent.watermark >= self.watermark, "{at} has passed {} and got {record:?}", self.watermark);
+        let has_own = matches!(self.does, Does::Stamp(_));
+        assert!(
+            has_own || sent.watermark >= self.watermark,
+            "{at} has passed {} and got {record:?}",
+            self.watermark
+        );
         assert!(self.coming.is_none(), "{at} got a batch while a watermark's work was under way");
         if let Some(last) = self.last.insert((port, sent.by), sent.seq) {
             assert!(last < sent.seq, "{at} got {record:?} after number {last} of the same sender");
@@ -204,6 +238,7 @@ impl Operator for Op {
         for record in &records {
             self.check(port, record);
             self.note(record);
+            self.latest = self.latest.max(record.time.0);
         }
         let got = (self.name.clone(), self.epoch);
         *self.log.got.lock().unwrap().entry(got).or_default() += records.len() as u64;
@@ -244,7 +279,7 @@ impl Operator for Op {
                 self.resume(out)
             }
             Does::Fail(FailAt::ResumePanic) => Ok(Flow::More),
-            Does::Map | Does::Fail(_) | Does::Tick(_) => {
+            Does::Map | Does::Fail(_) | Does::Tick(_) | Does::Stamp(_) => {
                 let records = records.into_iter().map(|record| self.stamped(record)).collect();
                 out.send(0, records, origin);
                 Ok(Flow::Done)
@@ -323,6 +358,12 @@ impl Operator for Op {
             }
             _ => None,
         }
+    }
+
+    fn event_time(&self, quiet_for: Duration) -> SourceTime {
+        let is_idle =
+            matches!(&self.does, Does::Stamp(it) if it.idle_after.is_some_and(|limit| quiet_for >= limit));
+        if is_idle { SourceTime::Idle } else { SourceTime::Active(EventTime(self.latest)) }
     }
 
     fn held(&self) -> Option<EventTime> {

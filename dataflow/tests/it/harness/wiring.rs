@@ -150,7 +150,11 @@ impl OperatorFactory for Factory {
     }
 
     fn begins_stage(&self) -> bool {
-        matches!(self.does, Does::Ask(_))
+        matches!(self.does, Does::Ask(_) | Does::Stamp(_))
+    }
+
+    fn makes_time(&self) -> bool {
+        matches!(self.does, Does::Stamp(_))
     }
 }
 
