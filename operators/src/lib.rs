@@ -5,6 +5,7 @@
 //! `Stream` or [`KeyedStream`]. [`testing`] runs small graphs in one thread.
 
 pub mod aggregate;
+mod assign_times;
 pub mod async_io;
 pub mod broadcast;
 mod by_time;
@@ -38,6 +39,7 @@ mod watermarks;
 pub mod window;
 
 pub use aggregate::Aggregate;
+pub use assign_times::AssignedTimes;
 pub use async_io::{Answered, Async, AsyncClient, Backoff, NoAnswer, Unanswered};
 pub use broadcast::{BroadcastContext, BroadcastProcess, BroadcastStream, Judged, TakesEffect};
 pub use connect::{CoContext, Connected, KeyedCoProcess, KeyedConnected};

@@ -22,6 +22,7 @@ mod split;
 mod times;
 
 use running::Running;
+pub(crate) use times::{TimeCheck, TimesSeen};
 
 /// A source that waits for its watermark strategy.
 #[must_use = "a source becomes a stream with `.watermarks(...)`"]

@@ -20,7 +20,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The least and the greatest event time of a batch. Records without one do not count.
 ///
 /// Kept while the records are made: to go through a batch once more for it costs as much as to make it.
-pub(super) struct TimesSeen {
+pub(crate) struct TimesSeen {
     /// Less one, going round: what is no time at all comes to be the greatest.
     least_less_one: i64,
     greatest: EventTime,
@@ -57,7 +57,7 @@ impl TimesSeen {
 
 /// What is wrong with event times that are read at `now_ms`.
 #[derive(Clone, Copy)]
-pub(super) struct TimeCheck {
+pub(crate) struct TimeCheck {
     pub now_ms: i64,
     /// The limit of [`Watermarks::reject_ahead`](crate::Watermarks::reject_ahead).
     pub reject_ahead: Option<Duration>,

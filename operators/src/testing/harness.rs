@@ -22,7 +22,7 @@ use pelton_dataflow::settings::Settings;
 use pelton_dataflow::source::{
     Enumerator, FixedSplits, Polled, SourceNode, SourceOperator, SourceTime, SplitId, SplitState,
 };
-use pelton_dataflow::stats::{OperatorStats, StatsRegistry};
+use pelton_dataflow::stats::StatsRegistry;
 use pelton_dataflow::testing::LoneWorker;
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_dataflow::watermarks::WatermarkBoard;
@@ -343,22 +343,45 @@ impl<T: Data + Sync> Harness<T> {
     }
 
     /// Runs until the script is used up and its watermark and all that followed from it has
-    /// arrived everywhere: two epochs carry what the last timers emitted to the taps.
+    /// arrived everywhere: two epochs carry what the last timers emitted to the taps, or to an operator that
+    /// makes watermarks of it.
     fn settle(&mut self) {
-        while !self.is_settled() {
-            self.work();
+        let makers = self.graph.nodes().iter().filter(|node| node.makes_time()).count();
+        for _ in 0..makers {
+            while !self.is_settled() {
+                self.work();
+            }
+            self.pass_epoch();
+            self.pass_epoch();
         }
-        self.pass_epoch();
-        self.pass_epoch();
     }
 
-    /// Whether the script is used up and all operators have seen its watermark.
+    /// Whether the script is used up and all operators have seen its watermark, or that of the operator before them
+    /// that makes its own.
     fn is_settled(&self) -> bool {
         let script = lock(&self.script);
         let (is_used_up, watermark) = (script.next.is_empty(), script.watermark);
         drop(script);
-        let reached = |stats: &Arc<OperatorStats>| stats.watermark_ms.load(Ordering::Relaxed) >= watermark.0;
-        is_used_up && self.running.as_ref().is_none_or(|running| running.stats.all().iter().all(reached))
+        let Some(running) = &self.running else { return is_used_up };
+        let reached: HashMap<NodeId, i64> = running
+            .stats
+            .all()
+            .iter()
+            .map(|stats| (stats.node, stats.watermark_ms.load(Ordering::Relaxed)))
+            .collect();
+        let mut coming: HashMap<NodeId, i64> = HashMap::new();
+        let mut all_reached = true;
+        for node in self.graph.nodes() {
+            let own = reached.get(&node.id).copied();
+            let expected = match &node.role {
+                Role::Source(_) => watermark.0,
+                _ if node.makes_time() => own.unwrap_or(i64::MIN),
+                _ => node.inputs.iter().map(|input| coming[&input.node]).min().unwrap_or(i64::MAX),
+            };
+            all_reached &= own.is_none_or(|own| own >= expected);
+            coming.insert(node.id, expected);
+        }
+        is_used_up && all_reached
     }
 
     fn work(&mut self) {

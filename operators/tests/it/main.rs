@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
+mod assign_times;
 mod async_http;
 mod async_io;
 mod broadcast;
