@@ -18,6 +18,7 @@ mod model;
 mod random;
 
 use model::Spec;
+use random::MOST_EVENTS;
 
 /// An event is its kind.
 type Event = u8;

@@ -119,6 +119,7 @@ fn shapes(
     draft: Draft,
     most: usize,
 ) -> Vec<Draft> {
+    let before = draft.slots.len();
     let mut drafts = vec![draft];
     let mut at = stage;
     for (index, part) in parts.iter().enumerate() {
@@ -132,7 +133,13 @@ fn shapes(
                 next.push(draft);
                 continue;
             }
-            let entry = if index == 0 { entry.cloned() } else { None };
+            // What stands first is reached as the whole is. So is what comes first because those before it are
+            // left out, but for its own relation.
+            let is_first = draft.slots.len() == before;
+            let entry = entry.filter(|_| is_first).cloned().map(|entry| match index {
+                0 => entry,
+                _ => Entry { relation: part.relation, ..entry },
+            });
             let entry = entry.unwrap_or(Entry {
                 relation: part.relation,
                 is_inner: false,
@@ -306,7 +313,51 @@ impl Choice<'_> {
     }
 }
 
+/// How many shapes there are of each length, up to [`MOST_EVENTS`]: a polynomial whose variable is an event.
+type Shapes = [u64; MOST_EVENTS + 1];
+
+/// That of nothing at all.
+const NOTHING: Shapes = {
+    let mut one = [0; MOST_EVENTS + 1];
+    one[0] = 1;
+    one
+};
+
+fn product(a: &Shapes, b: &Shapes) -> Shapes {
+    let of = |length: usize| {
+        let ways = (0..=length).map(|first| a[first].saturating_mul(b[length - first]));
+        ways.fold(0, u64::saturating_add)
+    };
+    std::array::from_fn(of)
+}
+
+fn count(parts: &[Part]) -> Shapes {
+    parts.iter().filter(|part| !part.relation.is_not()).fold(NOTHING, |so_far, part| {
+        let once = match &part.thing {
+            Thing::Stage(..) => std::array::from_fn(|length| u64::from(length == 1)),
+            Thing::Group(parts) => count(parts),
+        };
+        let mut all = if part.optional { NOTHING } else { [0; MOST_EVENTS + 1] };
+        let mut repeated = NOTHING;
+        for times in 1..=part.max.map_or(MOST_EVENTS, |max| max as usize) {
+            repeated = product(&repeated, &once);
+            if times >= part.min as usize {
+                all = std::array::from_fn(|length| all[length].saturating_add(repeated[length]));
+            }
+        }
+        product(&so_far, &all)
+    })
+}
+
 impl Spec {
+    /// No less than the matches that there can be: whatever fits and may be passed over.
+    pub fn most_matches(&self) -> u64 {
+        let choices =
+            |length: usize| (0..length).fold(1, |ways, n| ways * (MOST_EVENTS - n) as u64 / (n as u64 + 1));
+        let of_length = count(&self.parts).into_iter().enumerate();
+        of_length.map(|(length, shapes)| shapes.saturating_mul(choices(length))).fold(0, u64::saturating_add)
+    }
+
     /// What the definition allows.
     pub fn matches(&self, events: &[(Event, i64)]) -> Vec<Vec<(u16, u64)>> {
         let mut found = Vec::new();
@@ -490,6 +541,27 @@ fn quantified(pattern: Pattern<(Event, u64)>, part: &Part) -> Pattern<(Event, u6
         Some(gap) => pattern.within_gap(Duration::from_millis(gap as u64)),
         None => pattern,
     }
+}
+
+/// Where everything fits everywhere and nothing has to follow at once, there are as many matches as there can be.
+#[test]
+fn the_most_matches_are_counted() {
+    let stage = Part {
+        relation: Relation::FollowedByAny,
+        thing: Thing::Stage(7, false),
+        min: 1,
+        max: None,
+        optional: false,
+        greedy: false,
+        between: Between::Combinations,
+        until: None,
+        gap: None,
+    };
+    let group =
+        Part { thing: Thing::Group(vec![stage.clone(), stage.clone()]), optional: true, ..stage.clone() };
+    let spec = Spec { parts: vec![stage, group], within: None, skip: Skipping::None };
+    let events: Vec<_> = (0..MOST_EVENTS as i64).map(|at| (0, at)).collect();
+    assert_eq!(spec.most_matches(), spec.matches(&events).len() as u64);
 }
 
 /// A pattern is built of elements; the model knows no more of it.

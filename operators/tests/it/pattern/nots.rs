@@ -18,6 +18,17 @@ fn not_next_concerns_the_very_next_event() {
     check(pattern(), "a1 b1 c1 c2 d1", &[]);
 }
 
+/// What must not come next holds between repetitions as well, also where the first part of the next one is left out.
+#[test]
+fn not_next_after_a_group_whose_first_part_is_optional() {
+    let pattern = || {
+        let group = a().optional().followed_by_any("b", is('b'));
+        Pattern::begin_group(group).times_range(1..=2).not_next("not b", is('b')).unbounded()
+    };
+    check(pattern(), "b1 b2 b3 c1", &["b2 b3", "b3"]);
+    check(pattern(), "b1 c1 b2 c2", &["b1", "b1 b2", "b2"]);
+}
+
 #[test]
 fn not_next_at_the_end_waits_for_the_next_event() {
     let pattern = || {
