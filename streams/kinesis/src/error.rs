@@ -43,6 +43,8 @@ macro_rules! codes {
 codes! {
     /// The caller may not do that.
     AccessDenied = "AccessDeniedException", 400;
+    /// The request would have been answered, had it not asked for a trial.
+    DryRunOperation = "DryRunOperationException", 400;
     /// A token of a page has expired.
     ExpiredNextToken = "ExpiredNextTokenException", 400;
     /// An iterator is older than five minutes.

@@ -13,7 +13,7 @@
 //! * [`ops`]: what each operation does
 //! * [`Service`], [`stream`], [`shards`]: what is served; [`catalog`]: what is known beyond the log
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
-//! * [`readers`]: readers that are kept between calls
+//! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
 
 pub mod auth;
 pub mod catalog;
@@ -27,6 +27,7 @@ pub mod sequence;
 pub mod server;
 pub mod shards;
 pub mod stream;
+pub mod subscriptions;
 pub mod token;
 pub mod wire;
 

@@ -15,37 +15,47 @@ const JSON_AROUND: usize = 180;
 /// The answer of `GetRecords`.
 #[must_use]
 pub fn answer(fetched: &Fetched, encoding: Encoding) -> Vec<u8> {
-    let mut rest = members! {
+    let rest = members! {
         "NextShardIterator": fetched.next_iterator.as_deref(),
         "MillisBehindLatest": long(fetched.behind_ms),
         "ChildShards": (!fetched.children.is_empty()).then(|| fetched.children.clone()),
     };
     let mut out = Vec::new();
+    write(&fetched.shard, &fetched.batches, fetched.is_encrypted, rest, encoding, &mut out);
+    out
+}
+
+/// A structure whose member `Records` is followed by those of `rest`, of which there is one at least.
+pub fn write(
+    shard: &Shard,
+    batches: &[RecordBatch],
+    is_encrypted: bool,
+    mut rest: Value,
+    encoding: Encoding,
+    out: &mut Vec<u8>,
+) {
     match encoding {
         Encoding::Json => {
             let size = |batch: &RecordBatch| batch.bytes() / 3 * 4 + batch.len() * JSON_AROUND;
-            out.reserve(fetched.batches.iter().map(size).sum::<usize>() + 1_024);
+            out.reserve(batches.iter().map(size).sum::<usize>() + 1_024);
             out.extend_from_slice(b"{\"Records\":");
-            write_json(&fetched.shard, &fetched.batches, fetched.is_encrypted, &mut out);
+            write_json(shard, batches, is_encrypted, out);
             let rest_at = out.len();
-            encoding.write(&rest, &mut out);
+            encoding.write(&rest, out);
             // What begins the second structure goes on with the first.
             out[rest_at] = b',';
         }
         Encoding::Cbor => {
             if let Value::Map(members) = &mut rest {
-                let records = values(&fetched.shard, &fetched.batches, fetched.is_encrypted);
-                members.push(("Records".into(), records.into()));
+                members.push(("Records".into(), values(shard, batches, is_encrypted).into()));
             }
-            encoding.write(&rest, &mut out);
+            encoding.write(&rest, out);
         }
     }
-    out
 }
 
 /// `RecordList` as values.
-#[must_use]
-pub fn values(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool) -> Vec<Value> {
+fn values(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool) -> Vec<Value> {
     let of_batch = |batch: &RecordBatch| {
         let of_record = |record: pelton_streams::Record<'_>| {
             members! {
@@ -62,7 +72,7 @@ pub fn values(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool) -> Vec
 }
 
 /// `RecordList` as JSON.
-pub fn write_json(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool, out: &mut Vec<u8>) {
+fn write_json(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool, out: &mut Vec<u8>) {
     let mut before = b'[';
     for record in batches.iter().flatten() {
         out.push(before);

@@ -8,12 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pelton_streams::clock::{Clock, SystemClock};
 use pelton_streams::storage::{FileStorage, Storage};
 use pelton_streams::{Options, ShardLog};
+use tokio::sync::watch;
 
 use crate::catalog::{Catalog, CatalogError, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
 use crate::readers::Readers;
 use crate::shards::ShardTable;
 use crate::stream::{Stream, not_found};
+use crate::subscriptions::Subscriptions;
 use crate::token::{Purpose, Sealer};
 
 /// What the service says of itself.
@@ -62,6 +64,9 @@ pub struct Service {
     pub settings: Settings,
     /// Readers that are kept between calls.
     pub readers: Readers,
+    /// Who is subscribed to what.
+    pub subscriptions: Subscriptions,
+    stopping: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
     sealer: Sealer,
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
@@ -89,8 +94,17 @@ impl Service {
     ) -> Result<Self, StartError> {
         let catalog = Catalog::open(log.dir(), storage)?;
         let sealer = Sealer::new(&catalog.token_key()?);
-        let readers = Readers::default();
-        let service = Self { log, catalog, settings, readers, clock, sealer, streams: RwLock::default() };
+        let service = Self {
+            log,
+            catalog,
+            settings,
+            readers: Readers::default(),
+            subscriptions: Subscriptions::default(),
+            stopping: watch::Sender::new(false),
+            clock,
+            sealer,
+            streams: RwLock::default(),
+        };
         service.finish_what_was_cut_short()?;
         service.adopt()?;
         Ok(service)
@@ -163,6 +177,17 @@ impl Service {
         let stream = Arc::new(Stream::new(record, ShardTable::new(&described)));
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         Ok(streams.entry(name.to_owned()).or_insert(stream).clone())
+    }
+
+    /// Tells whether the service is being stopped.
+    #[must_use]
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Ends what would last, for the service is being stopped.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// Milliseconds since the Unix epoch.

@@ -47,6 +47,7 @@ pub async fn get(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     if stream.record().log_id != iterator.log_id {
         return Err(no_shard(service, shard, &iterator.stream));
     }
+    super::check_dry_run(request)?;
     let limit = request.limit("Limit", MOST_RECORDS).min(MOST_RECORDS);
     let (own, read) = (service.clone(), stream.clone());
     let fetched = crate::blocking(move || fetch(&own, &read, &iterator, limit)).await?;

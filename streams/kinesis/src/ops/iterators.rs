@@ -94,6 +94,7 @@ pub async fn get(service: &Arc<Service>, request: &Request) -> Result<Reply> {
         at_ms: request.time_ms("Timestamp"),
     };
     let start = position.start(service, &record, &shard, "GetShardIterator")?;
+    super::check_dry_run(request)?;
     let (own, read) = (service.clone(), stream.clone());
     let next = crate::blocking(move || {
         let reader = read.reader(&own.log, id, start)?;

@@ -1,17 +1,30 @@
 //! What each operation does. A request has been checked against the model when it comes here; what is left
 //! are the rules that the model does not have.
 //!
-//! [`streams`]: creating, describing, deleting · [`listing`]: streams and shards by pages · [`put`] ·
-//! [`iterators`] and [`get`]: reading
+//! * [`streams`]: creating, describing, deleting; [`listing`]: streams and shards by pages
+//! * [`put`]; [`iterators`], [`get`]: reading; [`consumers`], [`subscribe`]: being told
+//! * [`resharding`], [`retention`], [`tags`], [`monitoring`], [`settings`], by way of `changing`
 
+mod changing;
 mod request;
 
+pub mod consumers;
 pub mod get;
 pub mod iterators;
 pub mod listing;
+pub mod monitoring;
 pub mod put;
+pub mod resharding;
+pub mod retention;
+pub mod settings;
 pub mod streams;
+pub mod subscribe;
+pub mod tags;
 
+use bytes::Bytes;
+use tokio::sync::mpsc::Receiver;
+
+use crate::error::{Error, ErrorCode, Result};
 use crate::value::{Name, Value};
 pub use request::Request;
 
@@ -34,6 +47,20 @@ pub enum Reply {
     Value(Value),
     /// Records of a shard.
     Records(get::Fetched),
+    /// Events, as they come.
+    Events(Receiver<Bytes>),
+}
+
+/// Whether the request is to be tried only; asked when nothing stands against it.
+///
+/// # Errors
+/// `DryRunOperationException`, if so.
+pub fn check_dry_run(request: &Request) -> Result {
+    if request.is("DryRun") {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(Error::new(ErrorCode::DryRunOperation, message));
+    }
+    Ok(())
 }
 
 impl From<Value> for Reply {

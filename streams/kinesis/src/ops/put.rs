@@ -88,6 +88,7 @@ pub async fn one(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     }
     let put = Put::of(&request.0)?;
     check_size(&record, &put, "data")?;
+    super::check_dry_run(request)?;
     let writer = stream.writer(&service.log).await?;
     let mut batch = writer.batch();
     put.push(&mut batch)?;
@@ -125,6 +126,7 @@ pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     if bytes > MOST_BYTES {
         return Err(Error::new(ErrorCode::InvalidArgument, "Records size exceeds 10 MiB limit"));
     }
+    super::check_dry_run(request)?;
     let appended = match append(&stream, &writer, batch).await {
         Ok(appended) => appended,
         Err(error) if error.code() == ErrorCode::InternalFailure => {

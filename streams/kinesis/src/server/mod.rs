@@ -128,6 +128,7 @@ impl Server {
             }
         }
         drop(listener);
+        service.stop();
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("connections are still open and are cut off");
         }

@@ -7,10 +7,31 @@ use crate::support::{Running, run_script};
 fn check(script: &str) {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path(), Settings::default());
-    run_script(script, &server.endpoint());
+    run_script(&[script], &server.endpoint());
 }
 
 #[test]
 fn streams_are_created_written_and_read() {
     check("basics.py");
+}
+
+#[test]
+fn shards_are_split_merged_and_filtered() {
+    check("resharding.py");
+}
+
+#[test]
+fn subscriptions_bring_records_as_they_come() {
+    check("fanout.py");
+}
+
+#[test]
+fn settings_are_kept_and_are_there_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), Settings::default());
+    let before = run_script(&["settings.py"], &server.endpoint());
+    drop(server);
+    let server = Running::start(data.path(), Settings::default());
+    let after = run_script(&["settings.py", "show"], &server.endpoint());
+    assert_eq!(before, after);
 }

@@ -89,16 +89,17 @@ fn find_python() -> Option<PathBuf> {
     (is_made && has_boto3(&python)).then_some(python)
 }
 
-/// Runs a script of `tests/boto` against `endpoint`; it must end well.
+/// Runs a script of `tests/boto`, with arguments, against `endpoint`; it must end well. Gives what it writes.
 #[expect(clippy::print_stdout, reason = "a test that was passed over says so")]
-pub fn run_script(script: &str, endpoint: &str) {
+pub fn run_script(script: &[&str], endpoint: &str) -> String {
     let Some(python) = python() else {
-        println!("PASSED OVER: {script} needs Python with boto3, which cannot be installed here");
-        return;
+        println!("PASSED OVER: {script:?} needs Python with boto3, which cannot be installed here");
+        return String::new();
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boto");
     let output = Command::new(python)
-        .arg(folder.join(script))
+        .arg(folder.join(script[0]))
+        .args(&script[1..])
         .env("ENDPOINT", endpoint)
         .env("PYTHONPATH", &folder)
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -109,5 +110,6 @@ pub fn run_script(script: &str, endpoint: &str) {
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script}:\n{out}\n{err}");
+    assert!(output.status.success(), "{script:?}:\n{out}\n{err}");
+    out.into_owned()
 }

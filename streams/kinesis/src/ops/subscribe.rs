@@ -1,0 +1,188 @@
+//! `SubscribeToShard`: records as they come, each event as soon as it is durable. The connection takes an
+//! event when its window has room, and nothing is read ahead of that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pelton_streams::Reader;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::consumers::by_arn;
+use super::get::{Page, children_of, read_page};
+use super::iterators::{Asked, no_shard, shard_in};
+use super::request::shard_of;
+use super::{Reply, Request, long, members};
+use crate::error::{Error, ErrorCode, Result};
+use crate::event_stream::{self, MessageType};
+use crate::records;
+use crate::service::Service;
+use crate::shards::Shard;
+use crate::stream::Stream;
+use crate::subscriptions::Place;
+use crate::value::Value;
+use crate::wire::Encoding;
+
+/// How long a subscription lasts, as in Kinesis.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// How often a client hears that there is nothing.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Most records of an event.
+const MOST_RECORDS: usize = 10_000;
+/// Most bytes of the records of an event, unless a single one has more.
+const MOST_BYTES: usize = 1 << 20;
+/// Events that wait for the connection.
+const EVENTS_AHEAD: usize = 1;
+
+/// `SubscribeToShard`.
+///
+/// # Errors
+/// If consumer or shard are not there, the position is none of the shard's, or another subscription is
+/// in its place.
+pub async fn subscribe(service: &Arc<Service>, request: &Request, encoding: Encoding) -> Result<Reply> {
+    let (stream, consumer, _) = by_arn(service, request.required("ConsumerARN")?).await?;
+    let record = stream.record();
+    let text = request.required("ShardId")?;
+    let id = shard_of(text).ok_or_else(|| {
+        let before = format_args!("Could not find shard {text} in stream {}", record.name);
+        service.error(ErrorCode::ResourceNotFound, before, ".")
+    })?;
+    let shard = shard_in(service, &stream, &record, id).await?;
+    let position = request.structure("StartingPosition").cloned().unwrap_or(Value::Null);
+    let position = Request(position);
+    let asked = Asked {
+        kind: position.required("Type")?,
+        sequence: position.text("SequenceNumber"),
+        at_ms: position.time_ms("Timestamp"),
+    };
+    let start = asked.start(service, &record, &shard, "SubscribeToShard")?;
+    super::check_dry_run(request)?;
+    let busy = Error::new(
+        ErrorCode::ResourceInUse,
+        format!(
+            "Another active subscription exists for this consumer: {}:{}:{id}:{consumer}",
+            service.settings.account, record.name
+        ),
+    );
+    let now_ms = service.now_ms();
+    let (place, ended) = service.subscriptions.take((record.log_id, &consumer, id), now_ms, busy)?;
+    let (own, read) = (service.clone(), stream.clone());
+    let reader = crate::blocking(move || read.reader(&own.log, id, start)).await?;
+    let (events, received) = mpsc::channel(EVENTS_AHEAD);
+    let subscription =
+        Subscription { service: service.clone(), stream, shard, encoding, events, _place: place };
+    tokio::spawn(subscription.run(reader, ended));
+    Ok(Reply::Events(received))
+}
+
+struct Subscription {
+    service: Arc<Service>,
+    stream: Arc<Stream>,
+    shard: Shard,
+    encoding: Encoding,
+    events: mpsc::Sender<Bytes>,
+    _place: Place,
+}
+
+impl Subscription {
+    /// Sends events until the subscription has lasted for long enough, the shard ends, somebody ends it, or
+    /// the client is gone.
+    async fn run(self, reader: Reader, mut ended: oneshot::Receiver<Error>) {
+        let mut stop = self.service.stopping();
+        let told = tokio::select! {
+            biased;
+            // The service's end and a lifetime that is over are no errors: the client subscribes again.
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            () = tokio::time::sleep(LIFETIME) => Ok(()),
+            () = self.events.closed() => return,
+            why = &mut ended => Err(why.unwrap_or_else(|_| Error::internal("a subscription has lost its place"))),
+            done = self.follow(reader) => done,
+        };
+        if let Err(error) = told {
+            let mut message = Vec::new();
+            let kind = MessageType::Exception(error.code().name());
+            event_stream::write(&mut message, kind, self.encoding, |out| {
+                self.encoding.write(&members! { "message": error.message() }, out);
+            });
+            // A client that is gone does not want to know.
+            let _ = self.events.send(message.into()).await;
+        }
+    }
+
+    async fn follow(&self, mut reader: Reader) -> Result {
+        let mut first = Vec::new();
+        event_stream::write(&mut first, MessageType::Event("initial-response"), self.encoding, |out| {
+            self.encoding.write(&Value::Map(Vec::new()), out);
+        });
+        let news = Arc::new(Notify::new());
+        let tell = news.clone();
+        let _subscribed = reader.subscribe(move || tell.notify_one())?;
+        let mut is_due = true;
+        if self.events.send(first.into()).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            // Nothing is read before the connection can take it.
+            let Ok(slot) = self.events.reserve().await else { return Ok(()) };
+            let horizon_ms = self.stream.shards().horizon_ms(self.service.now_ms());
+            let (page, back) = crate::blocking(move || {
+                let page = read_page(&mut reader, MOST_RECORDS, MOST_BYTES, horizon_ms)?;
+                reader.settle();
+                Ok((page, reader))
+            })
+            .await?;
+            reader = back;
+            if !page.batches.is_empty() || page.is_ended || is_due {
+                slot.send(self.event(&page, &reader)?);
+                is_due = false;
+            }
+            if page.is_ended {
+                return Ok(());
+            }
+            if page.next_arrival_ms.is_none() {
+                is_due = tokio::time::timeout(HEARTBEAT, news.notified()).await.is_err();
+            }
+        }
+    }
+
+    fn event(&self, page: &Page, reader: &Reader) -> Result<Bytes> {
+        let now_ms = self.service.now_ms();
+        let last = page.batches.last();
+        let last_ms = last.and_then(pelton_streams::RecordBatch::last_arrival_ms);
+        let behind_ms =
+            page.next_arrival_ms.map_or(0, |next_ms| now_ms.saturating_sub(last_ms.unwrap_or(next_ms)));
+        // At the end of a shard there is nothing to go on from.
+        let next = (!page.is_ended).then(|| {
+            let number = reader.position().0.saturating_sub(1);
+            self.shard.sequence(number, last_ms.unwrap_or(now_ms)).to_string()
+        });
+        let children = page.is_ended.then(|| self.children()).transpose()?;
+        let is_encrypted = self.stream.record().key_id.is_some();
+        let rest = members! {
+            "ContinuationSequenceNumber": next,
+            "MillisBehindLatest": long(behind_ms),
+            "ChildShards": children,
+        };
+        let mut message = Vec::new();
+        event_stream::write(
+            &mut message,
+            MessageType::Event("SubscribeToShardEvent"),
+            self.encoding,
+            |out| {
+                records::write(&self.shard, &page.batches, is_encrypted, rest, self.encoding, out);
+            },
+        );
+        Ok(message.into())
+    }
+
+    fn children(&self) -> Result<Vec<Value>> {
+        let mut table = self.stream.shards();
+        if table.get(self.shard.id).is_none_or(|shard| shard.children.is_empty()) {
+            table = self.stream.look_at_shards(&self.service.log)?;
+        }
+        let shard = table.get(self.shard.id);
+        let shard =
+            shard.ok_or_else(|| no_shard(&self.service, self.shard.id, &self.stream.record().name))?;
+        Ok(children_of(&table, shard))
+    }
+}
