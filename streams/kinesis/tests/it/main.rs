@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod boto;
+mod client;
+mod crash;
+mod reshard;
 mod support;

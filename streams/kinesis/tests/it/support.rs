@@ -113,3 +113,13 @@ pub fn run_script(script: &[&str], endpoint: &str) -> String {
     assert!(output.status.success(), "{script:?}:\n{out}\n{err}");
     out.into_owned()
 }
+
+/// The seed of a random test: that of `PELTON_SEED`, or one that is told.
+#[expect(clippy::print_stdout, reason = "a test that fails says by which seed")]
+pub fn seed() -> u64 {
+    use std::hash::BuildHasher;
+    let given = std::env::var("PELTON_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0));
+    println!("PELTON_SEED={seed}");
+    seed
+}
