@@ -4,11 +4,12 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use pelton_kinesis::auth::{Authenticator, Credentials};
 use pelton_kinesis::server::{Server, TlsFiles};
 use pelton_kinesis::{Service, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +40,9 @@ pub(crate) struct Serve {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4567", value_parser = address)]
     listen: SocketAddr,
+    /// Answer those whose requests are signed with a key of this file, in the form of AWS's credentials file
+    #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
+    credentials: Option<PathBuf>,
     /// Answer everybody, whoever signed a request
     #[arg(long)]
     no_auth: bool,
@@ -67,9 +71,10 @@ impl StreamsCommand {
 
 impl Serve {
     fn execute(&self) -> Result {
-        if !self.no_auth {
+        if !self.no_auth && self.credentials.is_none() {
             return Err(Error::configuration(
-                "nothing says who may use the streams: --no-auth lets in everybody who can reach the address",
+                "nothing says who may use the streams: --credentials FILE lets in those who have its keys, --no-auth \
+                 everybody who can reach the address",
             ));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -79,7 +84,11 @@ impl Serve {
     async fn serve(&self) -> Result {
         let settings =
             Settings { account: self.account.clone(), region: self.region.clone(), ..Settings::default() };
-        let service = Arc::new(Service::open(&self.data, settings)?);
+        let service = Service::open(&self.data, settings)?;
+        let service = Arc::new(match &self.credentials {
+            Some(file) => service.with_authenticator(authenticator(file)?),
+            None => service,
+        });
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         let tls = tls.map(|(certificates, key)| TlsFiles { certificates, key });
         let server = Server::bind(service, self.listen, tls.as_ref()).await?;
@@ -103,6 +112,15 @@ impl Serve {
             .await;
         Ok(())
     }
+}
+
+/// Knows the keys of a file. They are taken for every region: programs that were written for another than
+/// the service's need not be changed.
+fn authenticator(file: &Path) -> Result<Authenticator> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::configuration(format!("cannot read {}: {error}", file.display())))?;
+    let keys = Credentials::parse(file, &text).map_err(|error| Error::configuration(error.to_string()))?;
+    Ok(Authenticator::new(keys, None))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pelton-operators",
             "pelton-runtime",
             "pelton-streams",
+            "pelton-kinesis",
             "pelton-connectors",
             "pelton-cli",
         ],

@@ -4,50 +4,68 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
+use crate::access;
+use crate::auth::Identity;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{Model, validate};
+use crate::model::{Model, Operation, validate};
 use crate::ops::{self, Reply, Request};
 use crate::records;
 use crate::server::Body;
 use crate::service::Service;
 use crate::value::Value;
-use crate::wire::Encoding;
+use crate::wire::envelope::{self, Envelope, Plain};
+use crate::wire::{self, Encoding};
 
 /// Answers a request whose body is there.
-pub async fn answer(service: &Arc<Service>, headers: &HeaderMap, body: Bytes) -> Response<Body> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(encoding) = Encoding::of_content_type(content_type) else {
-        return refuse(&Error::new(ErrorCode::UnknownOperation, ""), Encoding::Json);
+pub async fn answer(service: &Arc<Service>, head: &Parts, body: Bytes) -> Response<Body> {
+    let mut response = match envelope::open(&head.method, &head.headers, body.is_empty()) {
+        Envelope::Answer(plain) => tell(plain),
+        Envelope::Call(encoding, operation) => match call(service, head, operation, encoding, &body).await {
+            Ok(reply) => reply_with(reply, encoding).await,
+            Err(error) => refuse(&error, encoding),
+        },
     };
-    let answered = match operation(headers) {
-        Ok(operation) => call(service, operation, encoding, &body).await,
-        Err(error) => Err(error),
-    };
-    match answered {
-        Ok(Reply::Done) => respond(StatusCode::OK, Bytes::new(), encoding),
-        Ok(Reply::Value(value)) => {
+    envelope::across_origins(&head.method, &head.headers, response.headers_mut());
+    response
+}
+
+async fn reply_with(reply: Reply, encoding: Encoding) -> Response<Body> {
+    match reply {
+        Reply::Done => respond(StatusCode::OK, Bytes::new(), encoding),
+        Reply::Value(value) => {
             let mut body = Vec::new();
             encoding.write(&value, &mut body);
             respond(StatusCode::OK, body.into(), encoding)
         }
-        Ok(Reply::Records(fetched)) => {
+        Reply::Body(body) => respond(StatusCode::OK, body.into(), encoding),
+        Reply::Records(fetched) => {
             let encoded = crate::blocking(move || Ok(records::answer(&fetched, encoding))).await;
             match encoded {
                 Ok(body) => respond(StatusCode::OK, body.into(), encoding),
                 Err(error) => refuse(&error, encoding),
             }
         }
-        Ok(Reply::Events(events)) => {
+        Reply::Events(events) => {
             let mut response = Response::new(Body::Events(events));
             let kind = HeaderValue::from_static("application/vnd.amazon.eventstream");
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
-        Err(error) => refuse(&error, encoding),
     }
+}
+
+/// The response to what is no request of an operation.
+fn tell(plain: Plain) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Some(plain.body.into())));
+    *response.status_mut() = plain.status;
+    if let Some(content_type) = plain.content_type {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    response
 }
 
 /// The response to a request that is refused.
@@ -66,23 +84,46 @@ fn respond(status: StatusCode, body: Bytes, encoding: Encoding) -> Response<Body
     response
 }
 
-/// The operation that `X-Amz-Target` names.
-///
-/// # Errors
-/// `UnknownOperationException`.
-pub fn operation(headers: &HeaderMap) -> Result<&str> {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-    target
-        .and_then(|target| target.strip_prefix(Model::kinesis().target())?.strip_prefix('.'))
-        .ok_or_else(|| Error::new(ErrorCode::UnknownOperation, ""))
+async fn call(
+    service: &Arc<Service>,
+    head: &Parts,
+    operation: &'static Operation,
+    encoding: Encoding,
+    body: &Bytes,
+) -> Result<Reply> {
+    let sender = access::sender(service, head, body).await?;
+    if operation.name == "PutRecords"
+        && let Some(put) = wire::put_records(encoding, body)
+        && let Some(reply) = put_records(service, sender, &put, encoding).await?
+    {
+        return Ok(reply);
+    }
+    let model = Model::kinesis();
+    let request = encoding.read(model, operation, body)?;
+    validate(model, operation.input, &request)?;
+    let request = Request(request);
+    access::allow_request(service, sender, operation.name, &request)?;
+    perform(service, operation.name, request, encoding).await
 }
 
-async fn call(service: &Arc<Service>, operation: &str, encoding: Encoding, body: &Bytes) -> Result<Reply> {
-    let model = Model::kinesis();
-    let known = model.operation(operation).ok_or_else(|| Error::new(ErrorCode::UnknownOperation, ""))?;
-    let request = encoding.read(model, known, body)?;
-    validate(model, known.input, &request)?;
-    let request = Request(request);
+/// `PutRecords` in the form that SDKs send it in; none if it has to be read by the model.
+async fn put_records(
+    service: &Arc<Service>,
+    sender: Option<&Identity>,
+    put: &wire::PutRecords<'_>,
+    encoding: Encoding,
+) -> Result<Option<Reply>> {
+    let Ok(name) = ops::request::stream_named(put.stream_name, put.stream_arn) else { return Ok(None) };
+    access::allow(service, sender, "PutRecords", Some(name))?;
+    ops::put::many_as_sent(service, name, &put.records, encoding).await
+}
+
+async fn perform(
+    service: &Arc<Service>,
+    operation: &'static str,
+    request: Request,
+    encoding: Encoding,
+) -> Result<Reply> {
     match operation {
         "DescribeAccountSettings" => ops::settings::account(service).await,
         "DescribeLimits" => ops::streams::limits(service),
@@ -105,8 +146,8 @@ async fn call(service: &Arc<Service>, operation: &str, encoding: Encoding, body:
         "SubscribeToShard" => ops::subscribe::subscribe(service, &request, encoding).await,
         _ => {
             // What changes something goes on to its end when the client goes away.
-            let (service, operation) = (service.clone(), operation.to_owned());
-            let changing = tokio::spawn(async move { change(&service, &operation, &request).await });
+            let service = service.clone();
+            let changing = tokio::spawn(async move { change(&service, operation, &request).await });
             changing.await.unwrap_or_else(|error| Err(Error::internal(error)))
         }
     }

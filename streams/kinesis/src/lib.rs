@@ -8,13 +8,14 @@
 //! * [`Value`]: a request or response body without its encoding
 //! * [`model`]: the service model, and what it asks of a body
 //! * [`wire`]: JSON and CBOR; [`records`]: the records of a response, straight from the log's blocks
-//! * [`auth`]: who sends a request; [`event_stream`]: the framing of subscriptions
+//! * [`auth`]: who sends a request; [`access`]: what they may do; [`event_stream`]: the framing of subscriptions
 //! * [`Error`]: an error as AWS tells it: code, status, message
 //! * [`ops`]: what each operation does
 //! * [`Service`], [`stream`], [`shards`]: what is served; [`catalog`]: what is known beyond the log
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
 //! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
 
+pub mod access;
 pub mod auth;
 pub mod catalog;
 pub mod dispatch;

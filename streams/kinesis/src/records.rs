@@ -1,11 +1,14 @@
-//! Records of a response. In JSON they are written straight from the log's blocks, without a value of each
+//! Records of a response, and where records were put. In JSON they are written straight from the log's blocks, without a value of each
 //! in between: the answer of `GetRecords` has ten thousand of them.
 
-use pelton_streams::RecordBatch;
+use std::io::Write as _;
 
+use pelton_streams::{Appended, RecordBatch};
+
+use crate::error::{Error, Result};
 use crate::ops::get::Fetched;
 use crate::ops::{long, members, time};
-use crate::shards::Shard;
+use crate::shards::{Shard, ShardTable};
 use crate::value::Value;
 use crate::wire::Encoding;
 
@@ -52,6 +55,48 @@ pub fn write(
             encoding.write(&rest, out);
         }
     }
+}
+
+/// The answer of `PutRecords`: where each record is, in the order in which they were put.
+///
+/// # Errors
+/// If the table is an older one.
+pub fn placed(
+    table: &ShardTable,
+    appended: &Appended,
+    is_encrypted: bool,
+    encoding: Encoding,
+) -> Result<Vec<u8>> {
+    let shard = |id| table.get(id).ok_or_else(|| Error::internal("a record is in no shard"));
+    let arrival_ms = appended.arrival_ms();
+    if encoding == Encoding::Cbor {
+        let records = appended.records().map(|(id, number)| {
+            Ok(members! {
+                "SequenceNumber": shard(id)?.sequence(number.0, arrival_ms).to_string(),
+                "ShardId": id.to_string(),
+            })
+        });
+        let records: Vec<Value> = records.collect::<Result<_>>()?;
+        let mut out = Vec::new();
+        let encryption = is_encrypted.then_some("KMS");
+        let answer =
+            members! { "FailedRecordCount": 0_u32, "Records": records, "EncryptionType": encryption };
+        encoding.write(&answer, &mut out);
+        return Ok(out);
+    }
+    let mut out = b"{\"FailedRecordCount\":0,\"Records\":".to_vec();
+    let mut before = b'[';
+    for (id, number) in appended.records() {
+        out.push(before);
+        before = b',';
+        out.extend_from_slice(b"{\"SequenceNumber\":\"");
+        shard(id)?.sequence(number.0, arrival_ms).write(&mut out);
+        // Writing to memory cannot fail.
+        let _ = write!(out, "\",\"ShardId\":\"{id}\"}}");
+    }
+    out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
+    out.extend_from_slice(if is_encrypted { b",\"EncryptionType\":\"KMS\"}" } else { b"}" });
+    Ok(out)
 }
 
 /// `RecordList` as values.

@@ -10,6 +10,7 @@ use pelton_streams::storage::{FileStorage, Storage};
 use pelton_streams::{Options, ShardLog};
 use tokio::sync::watch;
 
+use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
 use crate::readers::Readers;
@@ -67,6 +68,7 @@ pub struct Service {
     /// Who is subscribed to what.
     pub subscriptions: Subscriptions,
     stopping: watch::Sender<bool>,
+    authenticator: Option<Authenticator>,
     clock: Arc<dyn Clock>,
     sealer: Sealer,
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
@@ -101,6 +103,7 @@ impl Service {
             readers: Readers::default(),
             subscriptions: Subscriptions::default(),
             stopping: watch::Sender::new(false),
+            authenticator: None,
             clock,
             sealer,
             streams: RwLock::default(),
@@ -108,6 +111,19 @@ impl Service {
         service.finish_what_was_cut_short()?;
         service.adopt()?;
         Ok(service)
+    }
+
+    /// Takes requests from those alone whom `authenticator` knows.
+    #[must_use]
+    pub fn with_authenticator(mut self, authenticator: Authenticator) -> Self {
+        self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// Who knows the senders of requests; none if requests are taken from everybody.
+    #[must_use]
+    pub fn authenticator(&self) -> Option<&Authenticator> {
+        self.authenticator.as_ref()
     }
 
     /// Creations and deletions that the last process did not finish.

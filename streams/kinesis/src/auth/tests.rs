@@ -54,7 +54,7 @@ impl Sent {
             query: &self.query,
             headers: &self.headers,
             authority: self.authority.as_deref(),
-            body: &self.body,
+            body: BodyHash::of(&self.body),
         }
     }
 
@@ -350,7 +350,7 @@ fn who_signs_wrong_is_shown_what_should_have_been_signed() {
     let (code, message) = refusal(&sent);
     assert_eq!(code, ErrorCode::InvalidSignature);
     let mut hash = String::new();
-    canonical::hex(ring::digest::digest(&ring::digest::SHA256, &sent.body).as_ref(), &mut hash);
+    canonical::hex(&BodyHash::of(&sent.body).0, &mut hash);
     let canonical = format!(
         "POST\n/\n\ncontent-type:application/x-amz-json-1.1\nhost:kinesis.example:4567\n\
          x-amz-date:20261127T173015Z\nx-amz-target:Kinesis_20131202.PutRecord\n\n\

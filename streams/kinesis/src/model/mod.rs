@@ -7,7 +7,7 @@
 //! * [`validate`]: every constraint that a body breaks, in AWS's words
 //! * [`bad_input`]: for every constraint, a body that breaks it
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod bad_input;
 mod load;
 mod order;

@@ -6,7 +6,7 @@
 //! * [`resharding`], [`retention`], [`tags`], [`monitoring`], [`settings`], by way of `changing`
 
 mod changing;
-mod request;
+pub mod request;
 
 pub mod consumers;
 pub mod get;
@@ -45,6 +45,8 @@ pub enum Reply {
     Done,
     /// A structure.
     Value(Value),
+    /// What is encoded already.
+    Body(Vec<u8>),
     /// Records of a shard.
     Records(get::Fetched),
     /// Events, as they come.

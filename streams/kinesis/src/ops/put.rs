@@ -1,5 +1,6 @@
 //! `PutRecord` and `PutRecords`: answered once the records are on disk.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use pelton_streams::{AppendBatch, Appended, HashKey, StreamWriter};
@@ -8,11 +9,13 @@ use super::request::blob_of;
 use super::{Reply, Request, members, request::missing};
 use crate::catalog::StreamRecord;
 use crate::error::{Error, ErrorCode, Result};
+use crate::records;
 use crate::sequence::Sequence;
 use crate::service::Service;
 use crate::shards::ShardTable;
 use crate::stream::Stream;
 use crate::value::Value;
+use crate::wire::{Encoding, PutRecord};
 
 /// Most bytes of the records of one `PutRecords`, keys included.
 pub const MOST_BYTES: usize = 10 << 20;
@@ -113,38 +116,108 @@ pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let stream = request.stream(service).await?;
     let _in_use = stream.enter(&service.settings.account).await?;
     let record = stream.record();
-    let entries = request.list("Records");
     let writer = stream.writer(&service.log).await?;
-    let mut batch = writer.batch();
-    let mut bytes = 0;
-    for (entry, number) in entries.iter().zip(1..) {
-        let put = Put::of(entry)?;
-        check_size(&record, &put, &format!("records.{number}.member.data"))?;
-        bytes += put.bytes();
-        put.push(&mut batch)?;
+    let mut filling = Filling::new(&record, writer.batch());
+    for entry in request.list("Records") {
+        filling.push(&Put::of(entry)?)?;
     }
-    if bytes > MOST_BYTES {
-        return Err(Error::new(ErrorCode::InvalidArgument, "Records size exceeds 10 MiB limit"));
-    }
+    filling.check()?;
     super::check_dry_run(request)?;
-    let appended = match append(&stream, &writer, batch).await {
-        Ok(appended) => appended,
-        Err(error) if error.code() == ErrorCode::InternalFailure => {
-            return Ok(all_failed(entries.len()).into());
+    match filling.put(service, &stream, &writer).await? {
+        Placed::Nowhere(records) => Ok(all_failed(records).into()),
+        Placed::At(table, appended) => {
+            let records: Vec<Value> = sequences(&table, &appended)?
+                .into_iter()
+                .map(|(shard, sequence)| members! { "SequenceNumber": sequence, "ShardId": shard })
+                .collect();
+            Ok(members! {
+                "FailedRecordCount": 0_u32,
+                "Records": records,
+                "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
+            }
+            .into())
         }
-        Err(error) => return Err(error),
-    };
-    let table = table_for(service, &stream, &appended).await?;
-    let records: Vec<Value> = sequences(&table, &appended)?
-        .into_iter()
-        .map(|(shard, sequence)| members! { "SequenceNumber": sequence, "ShardId": shard })
-        .collect();
-    Ok(members! {
-        "FailedRecordCount": 0_u32,
-        "Records": records,
-        "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
     }
-    .into())
+}
+
+/// `PutRecords`, of records that are pieces of the request's body and keep every constraint of the model;
+/// none if one of them turns out not to, and has to be told so in the service's words.
+///
+/// # Errors
+/// As [`many`].
+pub async fn many_as_sent(
+    service: &Arc<Service>,
+    stream: &str,
+    records: &[PutRecord<'_>],
+    encoding: Encoding,
+) -> Result<Option<Reply>> {
+    let stream = service.stream(stream).await?;
+    let _in_use = stream.enter(&service.settings.account).await?;
+    let record = stream.record();
+    let writer = stream.writer(&service.log).await?;
+    let mut filling = Filling::new(&record, writer.batch());
+    let mut scratch = Vec::new();
+    for sent in records {
+        let Some(data) = sent.data.bytes(&mut scratch) else { return Ok(None) };
+        filling.push(&Put { key: sent.key, hash_key: sent.hash_key, data })?;
+    }
+    filling.check()?;
+    match filling.put(service, &stream, &writer).await? {
+        Placed::Nowhere(records) => Ok(Some(all_failed(records).into())),
+        Placed::At(table, appended) => {
+            let is_encrypted = record.key_id.is_some();
+            Ok(Some(Reply::Body(records::placed(&table, &appended, is_encrypted, encoding)?)))
+        }
+    }
+}
+
+/// A batch that the records of a request are put into.
+struct Filling<'a> {
+    record: &'a StreamRecord,
+    batch: AppendBatch,
+    bytes: usize,
+}
+
+/// Where the records of a request are.
+enum Placed {
+    At(Arc<ShardTable>, Appended),
+    /// None of so many could be written.
+    Nowhere(usize),
+}
+
+impl<'a> Filling<'a> {
+    fn new(record: &'a StreamRecord, batch: AppendBatch) -> Self {
+        Self { record, batch, bytes: 0 }
+    }
+
+    fn push(&mut self, put: &Put<'_>) -> Result {
+        let number = self.batch.len() + 1;
+        check_size(self.record, put, format_args!("records.{number}.member.data"))?;
+        self.bytes += put.bytes();
+        put.push(&mut self.batch)
+    }
+
+    /// Whether the records are not too much for one request.
+    fn check(&self) -> Result {
+        if self.bytes > MOST_BYTES {
+            return Err(Error::new(ErrorCode::InvalidArgument, "Records size exceeds 10 MiB limit"));
+        }
+        Ok(())
+    }
+
+    async fn put(
+        self,
+        service: &Arc<Service>,
+        stream: &Arc<Stream>,
+        writer: &StreamWriter,
+    ) -> Result<Placed> {
+        let records = self.batch.len();
+        match append(stream, writer, self.batch).await {
+            Ok(appended) => Ok(Placed::At(table_for(service, stream, &appended).await?, appended)),
+            Err(error) if error.code() == ErrorCode::InternalFailure => Ok(Placed::Nowhere(records)),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The answer when nothing of the records could be written.
@@ -160,7 +233,7 @@ fn all_failed(records: usize) -> Value {
 ///
 /// # Errors
 /// `ValidationException`, as of a member of the request.
-pub fn check_size(record: &StreamRecord, put: &Put<'_>, member: &str) -> Result {
+pub fn check_size(record: &StreamRecord, put: &Put<'_>, member: impl Display) -> Result {
     let most = record.max_record_kib as usize * 1024;
     if put.bytes() <= most {
         return Ok(());

@@ -81,18 +81,7 @@ impl Request {
     /// # Errors
     /// If neither is given, or they name two streams.
     pub fn stream_name(&self) -> Result<&str> {
-        let by_arn = self.text("StreamARN").map(stream_of_arn).transpose()?;
-        match (self.text("StreamName"), by_arn) {
-            (Some(name), Some(other)) if name != other => Err(Error::new(
-                ErrorCode::InvalidArgument,
-                format!("StreamName {name} does not match the stream {other} of StreamARN."),
-            )),
-            (Some(name), _) | (None, Some(name)) => Ok(name),
-            (None, None) => Err(Error::new(
-                ErrorCode::InvalidArgument,
-                "Missing required parameter: one of StreamName and StreamARN must be provided.",
-            )),
-        }
+        stream_named(self.text("StreamName"), self.text("StreamARN"))
     }
 
     /// The stream that it is about.
@@ -107,6 +96,25 @@ impl Request {
             return Err(not_found(name, &service.settings.account));
         }
         Ok(stream)
+    }
+}
+
+/// The stream that a name or an ARN names.
+///
+/// # Errors
+/// If neither is given, or they name two streams.
+pub fn stream_named<'a>(name: Option<&'a str>, arn: Option<&'a str>) -> Result<&'a str> {
+    let by_arn = arn.map(stream_of_arn).transpose()?;
+    match (name, by_arn) {
+        (Some(name), Some(other)) if name != other => Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("StreamName {name} does not match the stream {other} of StreamARN."),
+        )),
+        (Some(name), _) | (None, Some(name)) => Ok(name),
+        (None, None) => Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "Missing required parameter: one of StreamName and StreamARN must be provided.",
+        )),
     }
 }
 

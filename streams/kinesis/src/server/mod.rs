@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -182,7 +183,7 @@ async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: Socket
         (&Method::POST, _) => {
             let body = Limited::new(body, MOST_BODY_BYTES).collect();
             match tokio::time::timeout(BODY_TIMEOUT, body).await {
-                Ok(Ok(body)) => dispatch::answer(service, &head.headers, body.to_bytes()).await,
+                Ok(Ok(body)) => dispatch::answer(service, &head, body.to_bytes()).await,
                 Ok(Err(error)) if error.is::<LengthLimitError>() => {
                     let mut response = refuse("The request is too large.");
                     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
@@ -192,7 +193,7 @@ async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: Socket
             }
         }
         (&Method::GET, "/health") => plain(StatusCode::OK, "ok\n"),
-        _ => dispatch::refuse(&Error::new(ErrorCode::UnknownOperation, ""), Encoding::Json),
+        _ => dispatch::answer(service, &head, Bytes::new()).await,
     };
     let id = request_id();
     if let Ok(id) = HeaderValue::from_str(&id) {

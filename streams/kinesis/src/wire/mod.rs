@@ -3,10 +3,12 @@
 //! the word of a length.
 //!
 //! * `scalar`: what a plain value of the body becomes under a shape, and what is said where it cannot
+//! * [`envelope`]: which operation a request asks for, and in which encoding
 //! * `json`, `cbor`: the two encodings
 //! * [`put_records`]: the short way of the request that there are most of
 
 mod cbor;
+pub mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -7,3 +7,4 @@ mod client;
 mod crash;
 mod reshard;
 mod support;
+mod wire;

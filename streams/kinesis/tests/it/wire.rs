@@ -1,0 +1,135 @@
+//! What a running server says to requests that boto3 never sends: without a signature or with a wrong one,
+//! of keys that may not, and bodies that break the model in every way.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use pelton_kinesis::auth::{Authenticator, Credentials};
+use pelton_kinesis::model::Model;
+use pelton_kinesis::{Service, Settings};
+
+use crate::support::{Running, run_script};
+
+/// A connection that requests are sent through one after the other.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).unwrap())
+    }
+
+    /// The status, the head and the body of the answer.
+    fn send(&mut self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+        let head = format!("{head}Host: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        // In one piece: the second of two would wait for the first to be acknowledged.
+        self.0.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = Vec::new();
+        let end = loop {
+            if let Some(at) = answer.windows(4).position(|piece| piece == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.fill(&mut answer);
+        };
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_lowercase();
+        let len = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |len| len.parse().unwrap());
+        while answer.len() < end + len {
+            self.fill(&mut answer);
+        }
+        (head[9..12].parse().unwrap(), head, answer.split_off(end))
+    }
+
+    fn fill(&mut self, answer: &mut Vec<u8>) {
+        let mut piece = [0; 64 << 10];
+        let read = self.0.read(&mut piece).unwrap();
+        assert!(read > 0, "the server hung up after {:?}", String::from_utf8_lossy(answer));
+        answer.extend_from_slice(&piece[..read]);
+    }
+
+    fn call(&mut self, operation: &str, body: &[u8]) -> (u16, serde_json::Value) {
+        let head = format!(
+            "POST / HTTP/1.1\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\n"
+        );
+        let (status, _, body) = self.send(&head, body);
+        (
+            status,
+            if body.is_empty() { serde_json::Value::Null } else { serde_json::from_slice(&body).unwrap() },
+        )
+    }
+}
+
+/// The generator is there in builds of tests alone: with the feature `fuzzing`.
+#[cfg(feature = "fuzzing")]
+#[test]
+fn every_bad_body_is_answered_as_the_model_has_it() {
+    use pelton_kinesis::ErrorCode;
+    use pelton_kinesis::model::bad_input::cases;
+
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), Settings::default());
+    let mut client = Client::connect(server.address);
+    for case in cases(Model::kinesis()) {
+        let (status, answer) = client.call(case.operation, case.body.to_string().as_bytes());
+        let place = format!("{}, {}: {answer}", case.operation, case.why);
+        assert_eq!((status, answer["__type"].as_str()), (400, Some(case.code.name())), "{place}");
+        if case.code == ErrorCode::Serialization {
+            assert_eq!(answer["Message"], case.message, "{place}");
+        } else {
+            assert!(answer["message"].as_str().unwrap().contains(&case.message), "{place}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_request_is_answered_and_the_connection_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), Settings::default());
+    let mut client = Client::connect(server.address);
+    let (status, head, body) = client.send("GET / HTTP/1.1\r\n", b"");
+    assert_eq!(status, 403);
+    assert!(head.contains("x-amzn-requestid: ") && !head.contains("content-type"), "{head}");
+    assert!(body.starts_with(b"<AccessDeniedException>"));
+    let (status, head, _) = client.send("OPTIONS / HTTP/1.1\r\nOrigin: http://page\r\n", b"");
+    assert!(status == 200 && head.contains("access-control-allow-origin: *"), "{head}");
+    assert_eq!(client.call("ListStreams", b"hello").1["__type"], "SerializationException");
+    assert_eq!(client.call("Nothing", b"{}").1["__type"], "UnknownOperationException");
+    let head = "POST / HTTP/1.1\r\nContent-Type: application/x-amz-cbor-1.1\r\nX-Amz-Target: Kinesis_20131202.ListStreams\r\n";
+    let (status, head, body) = client.send(head, b"\xbf\xff");
+    assert!(status == 200 && head.contains("content-type: application/x-amz-cbor-1.1"), "{head}");
+    assert_eq!(body[0] >> 5, 5, "a map");
+    client.0.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.0.read(&mut [0]).unwrap(), 0);
+}
+
+/// A server that knows the key of the scripts, and one that may only write to `clicks`.
+fn guarded(data: &Path) -> Running {
+    let keys = "[operator]\naws_access_key_id = AKIDEXAMPLE\n\
+                aws_secret_access_key = wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY\n\
+                [producer]\naws_access_key_id = AKIDPRODUCER\naws_secret_access_key = producer\nwrite = clicks\n";
+    let keys = Credentials::parse(Path::new("keys"), keys).unwrap();
+    let service = Service::open(data, Settings::default()).unwrap();
+    Running::serve(Arc::new(service.with_authenticator(Authenticator::new(keys, None))))
+}
+
+#[test]
+fn requests_without_a_signature_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let server = guarded(data.path());
+    let mut client = Client::connect(server.address);
+    for operation in Model::kinesis().operations() {
+        let (status, answer) = client.call(operation.name, b"{}");
+        let told = (status, answer["__type"].as_str(), answer["message"].as_str());
+        let missing = "MissingAuthenticationTokenException";
+        assert_eq!(told, (400, Some(missing), Some("Missing Authentication Token")), "{}", operation.name);
+    }
+}
+
+#[test]
+fn boto3_signs_and_is_told_what_it_may() {
+    let data = tempfile::tempdir().unwrap();
+    run_script(&["auth.py"], &guarded(data.path()).endpoint());
+}
