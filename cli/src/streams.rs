@@ -46,6 +46,9 @@ pub(crate) struct Serve {
     /// Answer everybody, whoever signed a request
     #[arg(long)]
     no_auth: bool,
+    /// Hold clients to the throughput of shards and the rates that Amazon has
+    #[arg(long)]
+    enforce_limits: bool,
     /// The account that streams belong to, in their ARNs
     #[arg(long, value_name = "DIGITS", default_value = "000000000000", value_parser = account)]
     account: String,
@@ -82,8 +85,12 @@ impl Serve {
     }
 
     async fn serve(&self) -> Result {
-        let settings =
-            Settings { account: self.account.clone(), region: self.region.clone(), ..Settings::default() };
+        let settings = Settings {
+            account: self.account.clone(),
+            region: self.region.clone(),
+            enforce_limits: self.enforce_limits,
+            ..Settings::default()
+        };
         let service = Service::open(&self.data, settings)?;
         let service = Arc::new(match &self.credentials {
             Some(file) => service.with_authenticator(authenticator(file)?),

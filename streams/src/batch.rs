@@ -239,6 +239,8 @@ pub struct Placement {
     pub first: SequenceNumber,
     /// How many records.
     pub records: u64,
+    /// Their bytes in the log: keys, data and lengths.
+    pub bytes: u64,
 }
 
 /// A durable append: where its records are.

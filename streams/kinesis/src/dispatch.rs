@@ -1,12 +1,14 @@
 //! From an HTTP request to an operation and back: which operation is asked for, how its body is encoded,
 //! and how an error is told.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
+use tokio::time::Instant;
 
 use crate::access;
 use crate::auth::Identity;
@@ -24,10 +26,15 @@ use crate::wire::{self, Encoding};
 pub async fn answer(service: &Arc<Service>, head: &Parts, body: Bytes) -> Response<Body> {
     let mut response = match envelope::open(&head.method, &head.headers, body.is_empty()) {
         Envelope::Answer(plain) => tell(plain),
-        Envelope::Call(encoding, operation) => match call(service, head, operation, encoding, &body).await {
-            Ok(reply) => reply_with(reply, encoding).await,
-            Err(error) => refuse(&error, encoding),
-        },
+        Envelope::Call(encoding, operation) => {
+            let began = Instant::now();
+            let (response, code) = match call(service, head, operation, encoding, &body).await {
+                Ok(reply) => (reply_with(reply, encoding).await, "OK"),
+                Err(error) => (refuse(&error, encoding), error.code().name()),
+            };
+            service.metrics.answered(operation.name, code, began.elapsed());
+            response
+        }
     };
     envelope::across_origins(&head.method, &head.headers, response.headers_mut());
     response
@@ -103,7 +110,32 @@ async fn call(
     validate(model, operation.input, &request)?;
     let request = Request(request);
     access::allow_request(service, sender, operation.name, &request)?;
+    if service.settings.enforce_limits {
+        check_rate(service, operation.name, &request)?;
+    }
     perform(service, operation.name, request, encoding).await
+}
+
+/// Whether the operation may be called now, where clients are held to limits.
+fn check_rate(service: &Service, operation: &'static str, request: &Request) -> Result {
+    let stream = request.stream_name().unwrap_or_default();
+    let mut hasher = std::hash::DefaultHasher::new();
+    stream.hash(&mut hasher);
+    if service.limits.may_call(operation, hasher.finish(), service.now_ms()) {
+        return Ok(());
+    }
+    let is_of_records = operation == "GetShardIterator";
+    let code =
+        if is_of_records { ErrorCode::ProvisionedThroughputExceeded } else { ErrorCode::LimitExceeded };
+    let account = &service.settings.account;
+    Err(Error::new(
+        code,
+        if stream.is_empty() {
+            format!("Rate exceeded for account {account}.")
+        } else {
+            format!("Rate exceeded for stream {stream} under account {account}.")
+        },
+    ))
 }
 
 /// `PutRecords` in the form that SDKs send it in; none if it has to be read by the model.

@@ -14,12 +14,15 @@
 //! * [`Service`], [`stream`], [`shards`]: what is served; [`catalog`]: what is known beyond the log
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
 //! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
+//! * [`limits`]: what clients are held to on request; [`metrics`]: what is counted
 
 pub mod access;
 pub mod auth;
 pub mod catalog;
 pub mod dispatch;
 pub mod event_stream;
+pub mod limits;
+pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod readers;

@@ -7,12 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use pelton_streams::clock::{Clock, SystemClock};
 use pelton_streams::storage::{FileStorage, Storage};
-use pelton_streams::{Options, ShardLog};
+use pelton_streams::{Options, ShardId, ShardLog};
 use tokio::sync::watch;
 
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::shards::ShardTable;
 use crate::stream::{Stream, not_found};
@@ -67,6 +69,10 @@ pub struct Service {
     pub readers: Readers,
     /// Who is subscribed to what.
     pub subscriptions: Subscriptions,
+    /// What clients are held to, if they are.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
     stopping: watch::Sender<bool>,
     authenticator: Option<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -102,6 +108,8 @@ impl Service {
             settings,
             readers: Readers::default(),
             subscriptions: Subscriptions::default(),
+            limits: Limits::default(),
+            metrics: Metrics::default(),
             stopping: watch::Sender::new(false),
             authenticator: None,
             clock,
@@ -267,6 +275,27 @@ impl Service {
         let (service, owned) = (self.clone(), name.to_owned());
         let adopted = crate::blocking(move || Ok(service.adopt_stream(&owned, None)?)).await;
         adopted.map_err(|_| not_found(name, &self.settings.account))
+    }
+
+    /// Everything that is counted, as Prometheus reads it.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let streams = self.streams();
+        let names =
+            streams.iter().map(|stream| stream.record()).map(|record| (record.log_id, record.name.clone()));
+        let open = streams.iter().map(|stream| stream.shards().open().count()).sum();
+        let gauges = [
+            ("kinesis_streams", "Streams.", streams.len()),
+            ("kinesis_open_shards", "Shards that take records.", open),
+            ("kinesis_subscriptions", "Subscriptions of consumers to shards.", self.subscriptions.count()),
+        ];
+        self.metrics.render(&names.collect(), &gauges)
+    }
+
+    /// AWS's words for a shard that is used more than it may.
+    #[must_use]
+    pub fn shard_rate_exceeded(&self, shard: ShardId, stream: &str) -> String {
+        format!("Rate exceeded for shard {shard} in stream {stream} under account {}.", self.settings.account)
     }
 
     /// The ARN of a stream.

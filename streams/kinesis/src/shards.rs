@@ -83,6 +83,12 @@ impl ShardTable {
         self.shards.iter().filter(|shard| shard.closed_ms.is_none())
     }
 
+    /// The shard that takes the records of a hash key.
+    #[must_use]
+    pub fn of_hash(&self, hash_key: u128) -> Option<&Shard> {
+        self.open().find(|shard| (shard.first_hash..=shard.last_hash).contains(&hash_key))
+    }
+
     /// The time before which records count as removed, in ms since the Unix epoch.
     #[must_use]
     pub fn horizon_ms(&self, now_ms: u64) -> u64 {

@@ -183,12 +183,16 @@ impl Engine {
             let header = self.number(frame.header(arrival_ms));
             frame.bytes[..FRAME_HEADER].copy_from_slice(&header.encode(self.active.salt));
             self.active.write(&frame.bytes)?;
-            let records = u64::from(frame.records);
+            let (records, bytes) = (u64::from(frame.records), u64::from(frame.payload_len));
             match by_shard.entry(frame.shard) {
-                Entry::Occupied(index) => placements[*index.get()].records += records,
+                Entry::Occupied(index) => {
+                    let placement = &mut placements[*index.get()];
+                    placement.records += records;
+                    placement.bytes += bytes;
+                }
                 Entry::Vacant(index) => {
                     index.insert(placements.len());
-                    placements.push(Placement { shard: frame.shard, first: header.base, records });
+                    placements.push(Placement { shard: frame.shard, first: header.base, records, bytes });
                 }
             }
             self.pool.give(frame.bytes);

@@ -1,12 +1,14 @@
 //! `GetRecords`: the next records of a shard.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use pelton_streams::{Reader, RecordBatch, SequenceNumber, ShardId, StartPosition};
 
 use super::iterators::{Iterator, no_shard};
 use super::{Reply, Request};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::add;
 use crate::service::Service;
 use crate::shards::{Shard, ShardTable};
 use crate::stream::Stream;
@@ -48,10 +50,38 @@ pub async fn get(service: &Arc<Service>, request: &Request) -> Result<Reply> {
         return Err(no_shard(service, shard, &iterator.stream));
     }
     super::check_dry_run(request)?;
+    let now_ms = service.now_ms();
+    let is_limited = service.settings.enforce_limits;
+    if is_limited && !service.limits.may_read(iterator.log_id, shard, now_ms) {
+        add(&service.metrics.shard(iterator.log_id, shard).reads_throttled, 1);
+        let message = service.shard_rate_exceeded(shard, &iterator.stream);
+        return Err(Error::new(ErrorCode::ProvisionedThroughputExceeded, message));
+    }
+    let log_id = iterator.log_id;
     let limit = request.limit("Limit", MOST_RECORDS).min(MOST_RECORDS);
     let (own, read) = (service.clone(), stream.clone());
     let fetched = crate::blocking(move || fetch(&own, &read, &iterator, limit)).await?;
+    let bytes = count_out(service, log_id, shard, &fetched.batches, fetched.behind_ms);
+    if is_limited {
+        service.limits.have_read(log_id, shard, bytes, now_ms);
+    }
     Ok(Reply::Records(fetched))
+}
+
+/// Counts what is given to a reader; gives its bytes.
+pub fn count_out(
+    service: &Service,
+    log_id: u64,
+    shard: ShardId,
+    batches: &[RecordBatch],
+    behind_ms: u64,
+) -> usize {
+    let counters = service.metrics.shard(log_id, shard);
+    let bytes = batches.iter().map(RecordBatch::bytes).sum();
+    add(&counters.bytes_out, bytes);
+    add(&counters.records_out, batches.iter().map(RecordBatch::len).sum());
+    counters.iterator_age_ms.store(behind_ms, Ordering::Relaxed);
+    bytes
 }
 
 fn fetch(service: &Service, stream: &Arc<Stream>, iterator: &Iterator, limit: usize) -> Result<Fetched> {

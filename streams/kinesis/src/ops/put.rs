@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use pelton_streams::{AppendBatch, Appended, HashKey, StreamWriter};
+use pelton_streams::{AppendBatch, Appended, HashKey, ShardId, StreamWriter};
 
 use super::request::blob_of;
 use super::{Reply, Request, members, request::missing};
 use crate::catalog::StreamRecord;
 use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::add;
 use crate::records;
 use crate::sequence::Sequence;
 use crate::service::Service;
@@ -46,25 +48,45 @@ impl<'a> Put<'a> {
         self.key.len() + self.data.len()
     }
 
+    /// The hash key that it is given, if it is.
+    fn explicit_hash(&self) -> Result<Option<HashKey>> {
+        let Some(text) = self.hash_key else { return Ok(None) };
+        let hash_key = text.parse().map_err(|_| {
+            Error::new(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+                ),
+            )
+        })?;
+        Ok(Some(HashKey(hash_key)))
+    }
+
     /// Adds it to a batch.
     ///
     /// # Errors
     /// If its hash key is none, or it is too large.
     pub fn push(&self, batch: &mut AppendBatch) -> Result {
-        match self.hash_key {
+        match self.explicit_hash()? {
             None => Ok(batch.push(self.key.as_bytes(), self.data)?),
-            Some(text) => {
-                let hash_key: u128 = text.parse().map_err(|_| {
-                    Error::new(
-                        ErrorCode::InvalidArgument,
-                        format!(
-                            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
-                        ),
-                    )
-                })?;
-                Ok(batch.push_hashed(HashKey(hash_key), self.key.as_bytes(), self.data, None)?)
-            }
+            Some(hash_key) => Ok(batch.push_hashed(hash_key, self.key.as_bytes(), self.data, None)?),
         }
+    }
+
+    /// The shard whose limits it would exceed, if clients are held to them; else it is counted.
+    fn refused_by(&self, service: &Service, stream: &Stream) -> Result<Option<ShardId>> {
+        if !service.settings.enforce_limits {
+            return Ok(None);
+        }
+        let hash_key = self.explicit_hash()?.unwrap_or_else(|| HashKey::of(self.key.as_bytes()));
+        let table = stream.shards();
+        let Some(shard) = table.of_hash(hash_key.0) else { return Ok(None) };
+        let log_id = stream.record().log_id;
+        if service.limits.may_put(log_id, shard.id, self.bytes(), service.now_ms()) {
+            return Ok(None);
+        }
+        add(&service.metrics.shard(log_id, shard.id).puts_throttled, 1);
+        Ok(Some(shard.id))
     }
 }
 
@@ -92,10 +114,15 @@ pub async fn one(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let put = Put::of(&request.0)?;
     check_size(&record, &put, "data")?;
     super::check_dry_run(request)?;
+    if let Some(shard) = put.refused_by(service, &stream)? {
+        let message = service.shard_rate_exceeded(shard, &record.name);
+        return Err(Error::new(ErrorCode::ProvisionedThroughputExceeded, message));
+    }
     let writer = stream.writer(&service.log).await?;
     let mut batch = writer.batch();
     put.push(&mut batch)?;
     let appended = append(&stream, &writer, batch).await?;
+    count_in(service, &stream, &appended);
     let table = table_for(service, &stream, &appended).await?;
     let sequences = sequences(&table, &appended)?;
     let [(shard, sequence)] = &sequences[..] else { return Err(Error::internal("one record has one place")) };
@@ -118,25 +145,51 @@ pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let record = stream.record();
     let writer = stream.writer(&service.log).await?;
     let mut filling = Filling::new(&record, writer.batch());
+    // For each record the shard that refuses it, if one does.
+    let mut refused = Vec::new();
     for entry in request.list("Records") {
-        filling.push(&Put::of(entry)?)?;
+        let put = Put::of(entry)?;
+        let shard = put.refused_by(service, &stream)?;
+        refused.push(shard);
+        if shard.is_none() {
+            filling.push(&put)?;
+        }
     }
     filling.check()?;
     super::check_dry_run(request)?;
-    match filling.put(service, &stream, &writer).await? {
-        Placed::Nowhere(records) => Ok(all_failed(records).into()),
-        Placed::At(table, appended) => {
-            let records: Vec<Value> = sequences(&table, &appended)?
-                .into_iter()
-                .map(|(shard, sequence)| members! { "SequenceNumber": sequence, "ShardId": shard })
-                .collect();
-            Ok(members! {
-                "FailedRecordCount": 0_u32,
-                "Records": records,
-                "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
-            }
-            .into())
+    let written = if filling.batch.is_empty() {
+        Vec::new().into_iter()
+    } else {
+        match filling.put(service, &stream, &writer).await? {
+            Placed::Nowhere(_) => return Ok(all_failed(refused.len()).into()),
+            Placed::At(table, appended) => sequences(&table, &appended)?.into_iter(),
         }
+    };
+    Ok(placed(service, &record, &refused, written).into())
+}
+
+/// The answer that tells of each record where it is, or that its shard has refused it.
+fn placed(
+    service: &Service,
+    record: &StreamRecord,
+    refused: &[Option<ShardId>],
+    mut written: impl Iterator<Item = (String, String)>,
+) -> Value {
+    let result = |shard: &Option<ShardId>| match shard {
+        Some(shard) => members! {
+            "ErrorCode": ErrorCode::ProvisionedThroughputExceeded.name(),
+            "ErrorMessage": service.shard_rate_exceeded(*shard, &record.name),
+        },
+        None => {
+            let (shard, sequence) = written.next().unwrap_or_default();
+            members! { "SequenceNumber": sequence, "ShardId": shard }
+        }
+    };
+    let records: Vec<Value> = refused.iter().map(result).collect();
+    members! {
+        "FailedRecordCount": refused.iter().flatten().count() as u32,
+        "Records": records,
+        "EncryptionType": record.key_id.as_ref().map(|_| "KMS"),
     }
 }
 
@@ -151,6 +204,10 @@ pub async fn many_as_sent(
     records: &[PutRecord<'_>],
     encoding: Encoding,
 ) -> Result<Option<Reply>> {
+    if service.settings.enforce_limits {
+        // Each record is looked at, and some may be refused.
+        return Ok(None);
+    }
     let stream = service.stream(stream).await?;
     let _in_use = stream.enter(&service.settings.account).await?;
     let record = stream.record();
@@ -213,7 +270,10 @@ impl<'a> Filling<'a> {
     ) -> Result<Placed> {
         let records = self.batch.len();
         match append(stream, writer, self.batch).await {
-            Ok(appended) => Ok(Placed::At(table_for(service, stream, &appended).await?, appended)),
+            Ok(appended) => {
+                count_in(service, stream, &appended);
+                Ok(Placed::At(table_for(service, stream, &appended).await?, appended))
+            }
             Err(error) if error.code() == ErrorCode::InternalFailure => Ok(Placed::Nowhere(records)),
             Err(error) => Err(error),
         }
@@ -244,6 +304,16 @@ pub fn check_size(record: &StreamRecord, put: &Put<'_>, member: impl Display) ->
             "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length less than or equal to {most}"
         ),
     ))
+}
+
+/// Counts what was put.
+fn count_in(service: &Service, stream: &Stream, appended: &Appended) {
+    let log_id = stream.record().log_id;
+    for placement in appended.placements() {
+        let counters = service.metrics.shard(log_id, placement.shard);
+        counters.records_in.fetch_add(placement.records, Ordering::Relaxed);
+        counters.bytes_in.fetch_add(placement.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Hands a batch to the log and waits until it is on disk.

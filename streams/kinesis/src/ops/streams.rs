@@ -180,6 +180,7 @@ pub async fn delete(service: &Arc<Service>, request: &Request) -> Result<Reply> 
         return Err(error);
     }
     service.readers.forget(record.log_id);
+    service.metrics.forget(record.log_id);
     let gone = crate::stream::not_found(&record.name, &service.settings.account);
     service.subscriptions.end_of(record.log_id, None, &gone);
     service.remove(&record.name);

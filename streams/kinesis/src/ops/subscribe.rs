@@ -9,7 +9,7 @@ use pelton_streams::Reader;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::consumers::by_arn;
-use super::get::{Page, children_of, read_page};
+use super::get::{Page, children_of, count_out, read_page};
 use super::iterators::{Asked, no_shard, shard_in};
 use super::request::shard_of;
 use super::{Reply, Request, long, members};
@@ -151,6 +151,7 @@ impl Subscription {
         let last_ms = last.and_then(pelton_streams::RecordBatch::last_arrival_ms);
         let behind_ms =
             page.next_arrival_ms.map_or(0, |next_ms| now_ms.saturating_sub(last_ms.unwrap_or(next_ms)));
+        count_out(&self.service, reader.stream_id(), self.shard.id, &page.batches, behind_ms);
         // At the end of a shard there is nothing to go on from.
         let next = (!page.is_ended).then(|| {
             let number = reader.position().0.saturating_sub(1);

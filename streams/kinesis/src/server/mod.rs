@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -192,7 +192,8 @@ async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: Socket
                 Ok(Err(_)) | Err(_) => refuse("The request has no end."),
             }
         }
-        (&Method::GET, "/health") => plain(StatusCode::OK, "ok\n"),
+        (&Method::GET, "/health") => plain("ok\n".to_owned()),
+        (&Method::GET, "/metrics") => plain(service.metrics_text()),
         _ => dispatch::answer(service, &head, Bytes::new()).await,
     };
     let id = request_id();
@@ -210,9 +211,10 @@ fn refuse(message: &str) -> Response<Body> {
     dispatch::refuse(&Error::new(ErrorCode::Serialization, message), Encoding::Json)
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+fn plain(text: String) -> Response<Body> {
     let mut response = Response::new(Body::Full(Some(text.into())));
-    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 

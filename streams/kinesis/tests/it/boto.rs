@@ -1,6 +1,11 @@
 //! Scripts that the real boto3 runs: each is written as for Amazon, with another endpoint.
 
-use pelton_kinesis::Settings;
+use std::sync::Arc;
+
+use pelton_kinesis::{Service, Settings};
+use pelton_streams::clock::ManualClock;
+use pelton_streams::storage::FileStorage;
+use pelton_streams::{Options, ShardLog};
 
 use crate::support::{Running, run_script};
 
@@ -34,4 +39,15 @@ fn settings_are_kept_and_are_there_after_a_restart() {
     let server = Running::start(data.path(), Settings::default());
     let after = run_script(&["settings.py", "show"], &server.endpoint());
     assert_eq!(before, after);
+}
+
+#[test]
+fn clients_are_held_to_limits_on_request() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { enforce_limits: true, ..Settings::default() };
+    let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+    let storage = Arc::new(FileStorage);
+    let log = ShardLog::open_with(data.path(), &Options::create(), storage.clone(), clock.clone()).unwrap();
+    let server = Running::serve(Arc::new(Service::over(log, settings, storage, clock).unwrap()));
+    run_script(&["limits.py"], &server.endpoint());
 }
