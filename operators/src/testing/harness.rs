@@ -289,8 +289,7 @@ impl<T: Data + Sync> Harness<T> {
             first_epoch: self.epoch,
             groups: KeyGroups::default(),
             clock: self.clock.clone() as Arc<dyn Clock>,
-            // One step a turn: a barrier can fall between any two.
-            settings: Settings { watermark_interval_ms: 0, slice_us: 0, ..Settings::default() },
+            settings: settings(),
             resources,
             restored: self.saved.operators.clone(),
             control: control.clone(),
@@ -406,6 +405,13 @@ impl<T: Data + Sync> Harness<T> {
         }
         self.epoch = self.epoch.next();
     }
+}
+
+/// One step a turn: a barrier can fall between any two. What a batch holds does not depend on how fast the machine
+/// is: it goes on as the script has nothing more to give, or as it is full.
+fn settings() -> Settings {
+    let hour_us = 60 * 60 * 1_000_000;
+    Settings { watermark_interval_ms: 0, slice_us: 0, batch_linger_us: hour_us, ..Settings::default() }
 }
 
 fn declared(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
