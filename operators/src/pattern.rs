@@ -25,7 +25,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use pelton_dataflow::error::OpError;
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::Key;
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::Data;
@@ -98,6 +98,8 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
                 None
             }
         };
+        let goes_by_clock = domain == TimeDomain::Processing
+            && program.as_ref().is_some_and(|program| program.within_ms.is_some() || program.has_gaps);
         let stages = program.as_ref().map_or_else(|| Arc::from([]), |program| program.names.clone());
         let spec = StateSpec::<KeyState<T>>::new().timers();
         let mut states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
@@ -116,6 +118,9 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
             Ok::<_, OpError>(Box::new(running) as Box<dyn Operator>)
         };
         let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        if goes_by_clock {
+            graph.ranks(node, Ranks::ByClock);
+        }
         let port = |port| PortRef { node, port };
         Patterned {
             matches: Stream::new(graph.clone(), port(0)),

@@ -6,7 +6,12 @@ use std::time::Duration;
 use pelton_dataflow::error::OpResult;
 use pelton_dataflow::time::EventTime;
 use pelton_operators::testing::{Collect, Harness, Taps, Values};
-use pelton_operators::{Context, Job, KeyedProcess, NoSide, Session, Stream, Tumbling, Watermarks};
+use pelton_operators::trigger::{
+    AfterWatermark, AnyOf, Decision, EveryProcessingTime, OnCount, Purging, Trigger, TriggerContext,
+};
+use pelton_operators::{
+    Context, Job, KeyedProcess, KeyedStream, NoSide, Pattern, Session, Stream, Tumbling, Watermarks,
+};
 use pelton_state::StateMut;
 use proptest::prelude::*;
 
@@ -203,15 +208,56 @@ fn a_record_without_time_fails() {
     script.record(i64::MIN, ('k', 1)).end();
 }
 
+/// Asks for times of the clock, and does not say that it does.
+struct Secretly;
+
+impl Trigger<Word> for Secretly {
+    type State = ();
+
+    fn on_record(&self, _: &Word, (): &mut (), cx: &mut TriggerContext<'_>) -> Decision {
+        cx.processing_timer_at(5);
+        Decision::Continue
+    }
+}
+
 #[test]
 #[should_panic(expected = "it is shown its records in event order, and waits for the clock")]
-fn what_waits_for_the_clock_fails() {
+fn what_waits_for_the_clock_unsaid_fails() {
     let mut script = Harness::new(|words: Stream<Word>, taps| {
         let ordered = words.key_by(|(key, _)| *key).in_event_order("by-time");
-        let sessions = Session::gap(Duration::from_millis(5)).by_processing_time();
-        taps.tap("count", &ordered.out.window("sessions", sessions).count().out.map(|window| window.value));
+        let tens = ordered.out.window("tens", Tumbling::of(Duration::from_millis(10))).trigger(Secretly);
+        taps.tap("count", &tens.count().out.map(|window| window.value));
     });
     script.record(1, ('k', 1)).end();
+}
+
+/// Sessions by the clock, and windows of event time whose triggers ask for it however deep down.
+#[test]
+fn windows_that_go_by_the_clock_cannot_stand_behind_it() {
+    let windows = |wire: &dyn Fn(&KeyedStream<char, Word>) -> Stream<u64>| {
+        mistakes(|words| {
+            let ordered = words.key_by(|(key, _)| *key).in_event_order("by-time");
+            wire(&ordered.out).sink("counts", Collect::new().0);
+        })
+    };
+    let ms = Duration::from_millis;
+    let by_clock = |ordered: &KeyedStream<char, Word>| {
+        let sessions = ordered.window("w", Session::gap(ms(5)).by_processing_time());
+        sessions.count().out.map(|window| window.value)
+    };
+    let triggered = |ordered: &KeyedStream<char, Word>| {
+        let every = AnyOf::new(OnCount::of(2), Purging::of(EveryProcessingTime::of(ms(5))));
+        let trigger = AfterWatermark::early(every);
+        let tens = ordered.window("w", Tumbling::of(ms(10))).trigger(trigger);
+        tens.count().out.map(|window| window.value)
+    };
+    let pattern = |ordered: &KeyedStream<char, Word>| {
+        let pattern = Pattern::begin("a", |_: &Word| true).next("b", |_: &Word| true);
+        ordered.pattern("w", pattern.within(ms(5)).in_arrival_order()).select(|_| 1u64)
+    };
+    for refused in [windows(&by_clock), windows(&triggered), windows(&pattern)] {
+        assert!(refused.contains("operator `w`") && refused.contains("it goes by the clock"), "{refused}");
+    }
 }
 
 #[test]

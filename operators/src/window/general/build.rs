@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_dataflow::error::{OpError, OpResult};
-use pelton_dataflow::graph::{OutputPort, PortRef, Role};
+use pelton_dataflow::graph::{OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::key::Key;
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::{Data, Record};
-use pelton_state::{State, StateSpec, TableValue};
+use pelton_state::{State, StateSpec, TableValue, TimeDomain};
 
 use super::contents::{Aggregated, Contents, Kept, KeptAggregate};
 use super::evictor::Evictor;
@@ -363,6 +363,7 @@ impl<K: Key, T: Data, R: Trigger<T>, P: Keeping<T>> FiringWindows<K, T, R, P> {
         add.outputs.push(OutputPort::of::<T>("late"));
         add.detail = self.detail();
         let Self { kind, lateness, trigger, .. } = self;
+        let goes_by_clock = kind.domain() == TimeDomain::Processing || trigger.goes_by_clock();
         let lateness_ms = i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX);
         let plan = Arc::new(Plan { kind, lateness_ms, trigger, contents, give });
         let factory = move |cx: &OperatorContext<'_>| {
@@ -371,6 +372,9 @@ impl<K: Key, T: Data, R: Trigger<T>, P: Keeping<T>> FiringWindows<K, T, R, P> {
             Ok::<_, OpError>(Box::new(running) as Box<dyn Operator>)
         };
         let node = graph.add(add.into_node(Role::Operator(Arc::new(factory))));
+        if goes_by_clock {
+            graph.ranks(node, Ranks::ByClock);
+        }
         WindowOutputs {
             out: Stream::new(graph.clone(), PortRef { node, port: 0 }),
             late: Stream::new(graph, PortRef { node, port: 1 }),

@@ -150,6 +150,12 @@ pub trait Trigger<T>: Send + Sync + 'static {
         true
     }
 
+    /// Whether it asks for times of the clock. One that does is refused where records are shown in event order, as the
+    /// graph is built if it says so here, else as it asks.
+    fn goes_by_clock(&self) -> bool {
+        false
+    }
+
     /// What is wrong with its settings, if anything: a mistake of the graph.
     ///
     /// # Errors

@@ -108,6 +108,10 @@ impl<T, E: Trigger<T>, L: Trigger<T>> Trigger<T> for AfterWatermark<E, L> {
         self.late.on_merge(&mut state.late, other.late);
     }
 
+    fn goes_by_clock(&self) -> bool {
+        self.early.goes_by_clock() || self.late.goes_by_clock()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.early.check().and_then(|()| self.late.check())
     }

@@ -63,6 +63,10 @@ impl<T, A: Trigger<T>> Trigger<T> for Purging<A> {
         self.trigger.fires()
     }
 
+    fn goes_by_clock(&self) -> bool {
+        self.trigger.goes_by_clock()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.trigger.check()
     }
@@ -139,6 +143,10 @@ impl<T, A: Trigger<T>, B: Trigger<T>> Trigger<T> for AnyOf<A, B> {
 
     fn fires(&self) -> bool {
         self.first.fires() || self.second.fires()
+    }
+
+    fn goes_by_clock(&self) -> bool {
+        self.first.goes_by_clock() || self.second.goes_by_clock()
     }
 
     fn check(&self) -> Result<(), String> {

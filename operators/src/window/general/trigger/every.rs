@@ -118,6 +118,10 @@ impl<T> Trigger<T> for EveryProcessingTime {
 
     fn on_merge(&self, (): &mut (), (): ()) {}
 
+    fn goes_by_clock(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         check_length("a trigger's interval", self.interval)
     }
