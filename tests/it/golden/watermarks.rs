@@ -129,3 +129,39 @@ pub const IN_STEP: Case = Case {
 };
 
 const BY_HALF: fn(&Event) -> EventTime = |event| EventTime(event.id as i64 / 2);
+
+/// Times that are given again in the middle go by what each worker has seen, so which events are late is not the same
+/// in each run. But each event is in one window or late, once, and no window fires twice.
+pub const ASSIGNED: Case = Case {
+    covers: &["Stream::assign_times"],
+    wire: |job, place| {
+        let disorder = Duration::from_millis(DISORDER_MS.unsigned_abs());
+        let events = place.events(job).map(|event| event);
+        let times = events.assign_times("times", Watermarks::bounded(disorder, BY_TIME));
+        let windows = Tumbling::of(Duration::from_millis(SIZE_MS.unsigned_abs()));
+        let counts = times.out.key_by(|event| event.key).window("counts", windows).count();
+        let line =
+            |window: WindowResult<u64, u64>| (window.key, format!("{} {}", window.start.0, window.value));
+        place.keep("counts", &counts.out.map(line));
+        place.keep("late", &counts.late.map(|event| (event.key, event.id.to_string())));
+    },
+    check: |place| {
+        let mut found: BTreeMap<(u64, i64), u64> = BTreeMap::new();
+        for (key, line) in place.kept("counts") {
+            let (start, count) = line.split_once(' ').unwrap();
+            let window = (key, start.parse().unwrap());
+            let before = found.insert(window, count.parse().unwrap());
+            assert_eq!(before, None, "the window {window:?} has fired twice");
+        }
+        let events: BTreeMap<u64, Event> = Event::all(place.seed).map(|event| (event.id, event)).collect();
+        let window_of = |event: &Event| (event.key, event.at.0.div_euclid(SIZE_MS) * SIZE_MS);
+        for (_, id) in place.kept("late") {
+            *found.entry(window_of(&events[&id.parse().unwrap()])).or_default() += 1;
+        }
+        let mut expected = BTreeMap::new();
+        for event in events.values() {
+            *expected.entry(window_of(event)).or_insert(0) += 1;
+        }
+        assert_eq!(found, expected, "each event is in a window or late, once");
+    },
+};
