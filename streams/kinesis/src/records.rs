@@ -1,5 +1,5 @@
-//! Records of a response, and where records were put. In JSON they are written straight from the log's blocks, without a value of each
-//! in between: the answer of `GetRecords` has ten thousand of them.
+//! Records of a response, and where records were put: straight from the log's blocks, without a value of
+//! each in between. The answer of `GetRecords` has ten thousand of them.
 
 use std::io::Write as _;
 
@@ -10,10 +10,10 @@ use crate::ops::get::Fetched;
 use crate::ops::{long, members, time};
 use crate::shards::{Shard, ShardTable};
 use crate::value::Value;
-use crate::wire::Encoding;
+use crate::wire::{Encoding, Writer};
 
-/// Bytes of a record in JSON beside its key and data: names of members, sequence number, time.
-const JSON_AROUND: usize = 180;
+/// Bytes of a record beside its data: names of members, sequence number, time, a key of usual length.
+const AROUND: usize = 180;
 
 /// The answer of `GetRecords`.
 #[must_use]
@@ -28,33 +28,43 @@ pub fn answer(fetched: &Fetched, encoding: Encoding) -> Vec<u8> {
     out
 }
 
-/// A structure whose member `Records` is followed by those of `rest`, of which there is one at least.
+/// A structure whose member `Records` is followed by those of `rest`.
 pub fn write(
     shard: &Shard,
     batches: &[RecordBatch],
     is_encrypted: bool,
-    mut rest: Value,
+    rest: Value,
     encoding: Encoding,
     out: &mut Vec<u8>,
 ) {
-    match encoding {
-        Encoding::Json => {
-            let size = |batch: &RecordBatch| batch.bytes() / 3 * 4 + batch.len() * JSON_AROUND;
-            out.reserve(batches.iter().map(size).sum::<usize>() + 1_024);
-            out.extend_from_slice(b"{\"Records\":");
-            write_json(shard, batches, is_encrypted, out);
-            let rest_at = out.len();
-            encoding.write(&rest, out);
-            // What begins the second structure goes on with the first.
-            out[rest_at] = b',';
+    let mut rest = if let Value::Map(members) = rest { members } else { Vec::new() };
+    rest.retain(|(_, value)| *value != Value::Null);
+    let count = batches.iter().map(RecordBatch::len).sum::<usize>();
+    let bytes = batches.iter().map(RecordBatch::bytes).sum::<usize>();
+    let mut writer = Writer::new(encoding, out);
+    writer.reserve(bytes, count * AROUND + 1_024);
+    writer.begin_structure(1 + rest.len());
+    writer.member("Records").begin_list(count);
+    let mut digits = Vec::with_capacity(56);
+    for record in batches.iter().flatten() {
+        writer.item();
+        writer.begin_structure(4 + usize::from(is_encrypted));
+        digits.clear();
+        shard.sequence(record.sequence.0, record.arrival_ms).write(&mut digits);
+        writer.member("SequenceNumber").plain(&digits);
+        writer.member("ApproximateArrivalTimestamp").value(&time(record.arrival_ms));
+        writer.member("Data").blob(record.data);
+        writer.member("PartitionKey").text(&String::from_utf8_lossy(record.partition_key));
+        if is_encrypted {
+            writer.member("EncryptionType").plain(b"KMS");
         }
-        Encoding::Cbor => {
-            if let Value::Map(members) = &mut rest {
-                members.push(("Records".into(), values(shard, batches, is_encrypted).into()));
-            }
-            encoding.write(&rest, out);
-        }
+        writer.end_structure();
     }
+    writer.end_list();
+    for (name, value) in rest {
+        writer.member(&name).value(&value);
+    }
+    writer.end_structure();
 }
 
 /// The answer of `PutRecords`: where each record is, in the order in which they were put.
@@ -67,81 +77,32 @@ pub fn placed(
     is_encrypted: bool,
     encoding: Encoding,
 ) -> Result<Vec<u8>> {
-    let shard = |id| table.get(id).ok_or_else(|| Error::internal("a record is in no shard"));
-    let arrival_ms = appended.arrival_ms();
-    if encoding == Encoding::Cbor {
-        let records = appended.records().map(|(id, number)| {
-            Ok(members! {
-                "SequenceNumber": shard(id)?.sequence(number.0, arrival_ms).to_string(),
-                "ShardId": id.to_string(),
-            })
-        });
-        let records: Vec<Value> = records.collect::<Result<_>>()?;
-        let mut out = Vec::new();
-        let encryption = is_encrypted.then_some("KMS");
-        let answer =
-            members! { "FailedRecordCount": 0_u32, "Records": records, "EncryptionType": encryption };
-        encoding.write(&answer, &mut out);
-        return Ok(out);
-    }
-    let mut out = b"{\"FailedRecordCount\":0,\"Records\":".to_vec();
-    let mut before = b'[';
+    let count: u64 = appended.placements().iter().map(|placement| placement.records).sum();
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut out = Vec::new();
+    let mut writer = Writer::new(encoding, &mut out);
+    writer.reserve(0, count * AROUND + 64);
+    writer.begin_structure(2 + usize::from(is_encrypted));
+    writer.member("FailedRecordCount").value(&Value::Int(0));
+    writer.member("Records").begin_list(count);
+    let mut text = Vec::with_capacity(56);
     for (id, number) in appended.records() {
-        out.push(before);
-        before = b',';
-        out.extend_from_slice(b"{\"SequenceNumber\":\"");
-        shard(id)?.sequence(number.0, arrival_ms).write(&mut out);
+        let shard = table.get(id).ok_or_else(|| Error::internal("a record is in no shard"))?;
+        writer.item();
+        writer.begin_structure(2);
+        text.clear();
+        shard.sequence(number.0, appended.arrival_ms()).write(&mut text);
+        writer.member("SequenceNumber").plain(&text);
+        text.clear();
         // Writing to memory cannot fail.
-        let _ = write!(out, "\",\"ShardId\":\"{id}\"}}");
+        let _ = write!(text, "{id}");
+        writer.member("ShardId").plain(&text);
+        writer.end_structure();
     }
-    out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
-    out.extend_from_slice(if is_encrypted { b",\"EncryptionType\":\"KMS\"}" } else { b"}" });
+    writer.end_list();
+    if is_encrypted {
+        writer.member("EncryptionType").plain(b"KMS");
+    }
+    writer.end_structure();
     Ok(out)
-}
-
-/// `RecordList` as values.
-fn values(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool) -> Vec<Value> {
-    let of_batch = |batch: &RecordBatch| {
-        let of_record = |record: pelton_streams::Record<'_>| {
-            members! {
-                "SequenceNumber": shard.sequence(record.sequence.0, record.arrival_ms).to_string(),
-                "ApproximateArrivalTimestamp": time(record.arrival_ms),
-                "Data": Value::Blob(batch.keep(record.data)),
-                "PartitionKey": String::from_utf8_lossy(record.partition_key).into_owned(),
-                "EncryptionType": is_encrypted.then_some("KMS"),
-            }
-        };
-        batch.iter().map(of_record).collect::<Vec<_>>()
-    };
-    batches.iter().flat_map(of_batch).collect()
-}
-
-/// `RecordList` as JSON.
-fn write_json(shard: &Shard, batches: &[RecordBatch], is_encrypted: bool, out: &mut Vec<u8>) {
-    let mut before = b'[';
-    for record in batches.iter().flatten() {
-        out.push(before);
-        before = b',';
-        out.extend_from_slice(b"{\"SequenceNumber\":\"");
-        shard.sequence(record.sequence.0, record.arrival_ms).write(out);
-        out.extend_from_slice(b"\",\"ApproximateArrivalTimestamp\":");
-        Encoding::Json.write(&time(record.arrival_ms), out);
-        out.extend_from_slice(b",\"Data\":\"");
-        base64_simd::STANDARD.encode_append(record.data, out);
-        out.extend_from_slice(b"\",\"PartitionKey\":");
-        write_key(record.partition_key, out);
-        out.extend_from_slice(if is_encrypted { b",\"EncryptionType\":\"KMS\"}" } else { b"}" });
-    }
-    out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
-}
-
-fn write_key(key: &[u8], out: &mut Vec<u8>) {
-    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\');
-    if key.iter().all(is_plain) {
-        out.push(b'"');
-        out.extend_from_slice(key);
-        out.push(b'"');
-    } else {
-        Encoding::Json.write(&Value::Text(String::from_utf8_lossy(key).into_owned()), out);
-    }
 }

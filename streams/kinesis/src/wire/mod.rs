@@ -5,6 +5,7 @@
 //! * `scalar`: what a plain value of the body becomes under a shape, and what is said where it cannot
 //! * [`envelope`]: which operation a request asks for, and in which encoding
 //! * `json`, `cbor`: the two encodings
+//! * [`Writer`]: bodies of many records, written piece by piece
 //! * [`put_records`]: the short way of the request that there are most of
 
 mod cbor;
@@ -15,13 +16,15 @@ pub mod fuzzing;
 mod json;
 mod put;
 mod scalar;
+mod writer;
 
 use bytes::Bytes;
 
 pub use put::{Data, PutRecord, PutRecords, put_records};
+pub use writer::Writer;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{Kind, Model, Operation};
+use crate::model::{Kind, Model, Operation, ShapeId};
 use crate::value::Value;
 
 /// More than any list or map of the model may have: what has more is not read to its end.
@@ -62,7 +65,15 @@ impl Encoding {
     /// `SerializationException`: without a message if the body is not of this encoding, with AWS's if a
     /// value is not of its member's type.
     pub fn read(self, model: &'static Model, operation: &Operation, body: &Bytes) -> Result<Value> {
-        let shape = model.shape(operation.input);
+        self.read_as(model, operation.input, body)
+    }
+
+    /// Reads a body of this shape, which is a structure: a request, or for a client an answer.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_as(self, model: &'static Model, shape: ShapeId, body: &Bytes) -> Result<Value> {
+        let shape = model.shape(shape);
         debug_assert!(matches!(shape.kind, Kind::Structure(_)));
         let value = match self {
             Self::Json => json::read(model, shape, body),

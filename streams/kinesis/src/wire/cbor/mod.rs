@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub(super) use read::read;
-pub(super) use write::write;
+pub(super) use write::{head, string, write};
 
 const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;

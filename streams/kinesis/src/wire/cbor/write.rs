@@ -12,11 +12,8 @@ pub(in super::super) fn write(value: &Value, out: &mut Vec<u8>) {
             out.push(TAG << 5 | TIME_TAG);
             integer(*ms, out);
         }
-        Value::Text(of) => text(of, out),
-        Value::Blob(bytes) => {
-            head(BYTES, bytes.len() as u64, out);
-            out.extend_from_slice(bytes);
-        }
+        Value::Text(text) => string(TEXT, text.as_bytes(), out),
+        Value::Blob(bytes) => string(BYTES, bytes, out),
         Value::List(items) => {
             head(ARRAY, items.len() as u64, out);
             items.iter().for_each(|item| write(item, out));
@@ -25,16 +22,17 @@ pub(in super::super) fn write(value: &Value, out: &mut Vec<u8>) {
             let there = || members.iter().filter(|(_, value)| *value != Value::Null);
             head(MAP, there().count() as u64, out);
             for (name, value) in there() {
-                text(name, out);
+                string(TEXT, name.as_bytes(), out);
                 write(value, out);
             }
         }
     }
 }
 
-fn text(text: &str, out: &mut Vec<u8>) {
-    head(TEXT, text.len() as u64, out);
-    out.extend_from_slice(text.as_bytes());
+/// Text or bytes.
+pub(in super::super) fn string(major: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    head(major, bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }
 
 fn integer(int: i64, out: &mut Vec<u8>) {
@@ -45,7 +43,8 @@ fn integer(int: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn head(major: u8, argument: u64, out: &mut Vec<u8>) {
+/// The beginning of an item: its major type and its argument.
+pub(in super::super) fn head(major: u8, argument: u64, out: &mut Vec<u8>) {
     let major = major << 5;
     if let Ok(byte) = u8::try_from(argument) {
         if byte < 24 { out.push(major | byte) } else { out.extend([major | 24, byte]) }

@@ -53,14 +53,14 @@ fn time(ms: i64, out: &mut Vec<u8>) {
 }
 
 /// Bytes in base64, in quotes.
-fn blob(bytes: &[u8], out: &mut Vec<u8>) {
+pub(in super::super) fn blob(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     base64_simd::STANDARD.encode_append(bytes, out);
     out.push(b'"');
 }
 
 /// Text in quotes, with what JSON asks to be escaped.
-fn text(text: &str, out: &mut Vec<u8>) {
+pub(in super::super) fn text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();
