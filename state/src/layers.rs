@@ -182,6 +182,11 @@ impl<K: Key, C: Cell> Layers<K, C> {
         Self { frozen, cache, complete, limit, weight: 0, evicted: false, warming: None, space }
     }
 
+    /// How many values the cache holds.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// Has the cache take up all rows of the backend between batches, unless it is complete.
     pub(crate) fn warmed(mut self, port: &Port, make: MakeCell<C>) -> Self {
         if !self.complete {

@@ -24,6 +24,7 @@ use crate::resident::{Resident, Slot};
 use crate::rows::{self, Kind, RowBuffer};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
+use crate::store::budget::{Claim, Held};
 use crate::store::dispatch::Parts;
 use crate::values::read_row;
 use crate::warm::{Warmed, Warming};
@@ -43,6 +44,8 @@ pub struct Panes<K: Key, A: State> {
     touched_elsewhere: usize,
     /// When so many keys have been touched they are frozen before their barrier comes.
     limit: usize,
+    /// What these panes hold of their worker's memory.
+    claim: Rc<Claim>,
     /// What was given out of windows that are gone since the last freeze.
     closed: Vec<GivenOut<K>>,
     /// Windows that were dropped whole since the last freeze and may have rows.
@@ -129,13 +132,24 @@ impl<K: Key, A: State> Panes<K, A> {
     ) -> Result<Rc<RefCell<Self>>, StateError> {
         let (open, closed, forgotten) = (Vec::new(), Vec::new(), Vec::new());
         let (hot, touched_elsewhere, tombstones, limit) = (0, 0, 0, 0);
-        let port = port.clone();
-        let mut panes =
-            Self { open, hot, touched_elsewhere, limit, closed, forgotten, tombstones, space, upgrade, port };
+        let (claim, port) = (port.claim(), port.clone());
+        let mut panes = Self {
+            open,
+            hot,
+            touched_elsewhere,
+            limit,
+            claim,
+            closed,
+            forgotten,
+            tombstones,
+            space,
+            upgrade,
+            port,
+        };
         panes.restore()?;
         let panes = Rc::new(RefCell::new(panes));
         panes.borrow().port.settles(&panes);
-        panes.borrow_mut().take_shares();
+        panes.borrow_mut().take_shares(0);
         Ok(panes)
     }
 
@@ -221,9 +235,10 @@ impl<K: Key, A: State> Panes<K, A> {
         // A key that came back after it was given out counts: its part is the later one.
         let mut parts = self.take_given_out();
         parts.extend(self.take_forgotten());
+        let touched = self.touched_elsewhere + self.open.get(self.hot).map_or(0, |pane| pane.keys.touched());
         parts.extend(self.open.iter_mut().filter_map(Pane::freeze));
         self.touched_elsewhere = 0;
-        self.take_shares();
+        self.take_shares(touched);
         parts
     }
 
@@ -250,14 +265,17 @@ impl<K: Key, A: State> Panes<K, A> {
     }
 
     /// Each pane may hold its part, and what others leave of theirs.
-    fn take_shares(&mut self) {
-        let share = self.port.share::<Slot<K, Present<A>>>(&self.space);
-        self.limit = share.overlay_entries;
+    fn take_shares(&mut self, touched: usize) {
         let held: usize = self.open.iter().map(|pane| pane.keys.len()).sum();
-        let part = share.resident_entries / self.open.len().max(1);
+        let claimed = Held { touched, all: held };
+        let share = self.port.share::<Slot<K, Present<A>>>(&self.claim, claimed, &self.space);
+        self.limit = share.overlay_entries;
+        let panes = self.open.len().max(1);
+        let part = share.resident_entries / panes;
         for pane in self.open.iter_mut().filter(|pane| pane.merged == 0) {
             let others = held - pane.keys.len();
             pane.keys.limit = share.resident_entries.saturating_sub(others).max(part).max(1);
+            pane.keys.filter_limit = share.filter_bytes / panes;
         }
     }
 
@@ -278,7 +296,7 @@ impl<K: Key, A: State> Panes<K, A> {
             Err(index) => {
                 // All windows with rows were found when the state was opened.
                 self.insert(index, window, true);
-                self.take_shares();
+                self.take_shares(self.touched_elsewhere);
                 index
             }
         };

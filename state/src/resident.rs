@@ -8,8 +8,8 @@
 //!
 //! What has been copied out goes to the writer as a [`Snapshot`]. Until the writer has let go of
 //! it the structs are *in flight*: the backend does not have them yet, so they stay in memory.
-//! Everything else may be let go of when the state is over its limit. As long as nothing has been,
-//! the state is `complete`: what is not in memory does not exist, and the backend is never asked.
+//! Everything else may be let go of when the state is over its limit. [`Below`] knows what has been:
+//! what neither it nor memory has does not exist, and the backend is not asked for it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -25,7 +25,10 @@ use crate::shards::{Partition, Place, Tag};
 use crate::spec::State;
 use crate::warm::{Warmed, Warming};
 
+mod below;
 mod rest;
+
+use below::{Below, LetGo};
 
 /// A table in which at least one slot in so many has been touched is gone through as a whole:
 /// going through memory in its order costs less than finding slots one by one.
@@ -202,10 +205,9 @@ pub(crate) struct Resident<K: Key, S: State> {
     in_flight: VecDeque<InFlight<K, S>>,
     /// Slots to remove, if they are still their default.
     dead: Vec<(u32, Tag)>,
-    /// What is not here does not exist.
-    complete: bool,
-    /// Something has been let go of.
-    evicted: bool,
+    below: Below,
+    /// How many bytes of memory it may take to know what lies below.
+    pub(crate) filter_limit: usize,
     /// While the rows of the backend are being taken up.
     warming: Option<Warming<Plain<S>>>,
     /// The next table to be looked after.
@@ -217,6 +219,7 @@ impl<K: Key, S: State> Resident<K, S> {
     /// Nothing yet. `warming` brings in what the backend holds; without it nothing is there.
     pub(crate) fn new(space: Arc<Space>, warming: Option<Warming<Plain<S>>>) -> Self {
         let partition = space.partition;
+        let let_go = LetGo::default();
         let table = || Table { slots: HashTable::new(), noted: Noted::for_table_of(0), pinned_at: None };
         Self {
             tables: (0..partition.tables()).map(|_| table()).collect(),
@@ -230,8 +233,8 @@ impl<K: Key, S: State> Resident<K, S> {
             collecting: None,
             in_flight: VecDeque::new(),
             dead: Vec::new(),
-            complete: warming.is_none(),
-            evicted: false,
+            below: if warming.is_none() { Below::Only(let_go) } else { Below::Warming(let_go) },
+            filter_limit: usize::MAX,
             warming,
             tended: 0,
             space,
@@ -255,7 +258,7 @@ impl<K: Key, S: State> Resident<K, S> {
 
     /// Whether what is not here does not exist.
     pub(crate) fn is_complete(&self) -> bool {
-        self.complete
+        self.below.is_nothing()
     }
 
     /// Takes up no more rows of the backend but those that are laid under.
@@ -323,14 +326,13 @@ impl<K: Key, S: State> Resident<K, S> {
             }
             Err(absent) => {
                 let slots = absent.into_table();
-                let found = if self.complete { None } else { fetch(&self.space)? };
+                let found = if self.below.may_hold(index, tag) { fetch(&self.space)? } else { None };
                 let room = Room { now: self.now, written: self.written, limit: self.limit };
                 if self.len >= self.limit && *pinned_at != Some(self.written) {
-                    let (gone, had_rows) = room.make(slots, self.len);
+                    let (below, limit) = (&mut self.below, self.filter_limit);
+                    let gone = room.make(slots, self.len, |tag| below.add(index, tag, limit));
                     self.len -= gone;
                     *pinned_at = (gone == 0).then_some(self.written);
-                    self.complete &= !had_rows;
-                    self.evicted |= had_rows;
                 }
                 noted.note(tag);
                 self.touched += 1;
@@ -484,9 +486,9 @@ impl<K: Key, S: State> Resident<K, S> {
         let slice = warming.slice(self);
         match slice {
             // It does not fit: what has been let go of cannot be told from what does not exist.
-            _ if self.evicted => {}
+            _ if matches!(self.below, Below::Unknown) => {}
             Ok(true) => self.warming = Some(warming),
-            Ok(false) => self.complete = true,
+            Ok(false) => self.below.end_warming(),
             Err(error) => tracing::warn!(%error, "the cache of a state stays cold"),
         }
     }
@@ -525,23 +527,30 @@ impl Room {
     }
 
     /// Lets go of what has not been touched since the freeze before the last one written and, if
-    /// that is not enough for a state of `len` slots, of more. How many are gone, and whether the
-    /// backend has rows of any of them: what was its default need not be looked for.
+    /// that is not enough for a state of `len` slots, of more. How many are gone; `gone` hears of those
+    /// of which the backend has rows: what was its default need not be looked for.
     #[cold]
-    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize) -> (usize, bool) {
-        let mut had_rows = false;
+    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize, mut gone: impl FnMut(Tag)) -> usize {
         let before = slots.len();
         let old = self.now.wrapping_sub(self.written).wrapping_add(1);
-        slots.retain(|slot| {
-            let goes = self.may_go(slot) && self.now.wrapping_sub(slot.stamp) > old;
-            had_rows |= goes && slot.below;
-            !goes
-        });
+        self.let_go(slots, |slot| self.now.wrapping_sub(slot.stamp) > old, &mut gone);
         if len - (before - slots.len()) >= self.limit {
             let some = slots.len().div_ceil(SWEEP_FRACTION);
-            slots.extract_if(|slot| self.may_go(slot)).take(some).for_each(|slot| had_rows |= slot.below);
+            let more = slots.extract_if(|slot| self.may_go(slot)).take(some);
+            more.filter(|slot| slot.below).for_each(|slot| gone(slot.tag));
         }
-        (before - slots.len(), had_rows)
+        before - slots.len()
+    }
+
+    /// Lets go of what `goes` and may.
+    fn let_go<K, S>(
+        self,
+        slots: &mut HashTable<Slot<K, S>>,
+        goes: impl Fn(&Slot<K, S>) -> bool,
+        gone: &mut impl FnMut(Tag),
+    ) {
+        let going = slots.extract_if(|slot| self.may_go(slot) && goes(slot));
+        going.filter(|slot| slot.below).for_each(|slot| gone(slot.tag));
     }
 }
 
@@ -552,10 +561,11 @@ impl<K: Key, S: State> Warmed<K, Plain<S>> for Resident<K, S> {
 
     fn lay_under(&mut self, hash: KeyHash, key: K, cell: Plain<S>) {
         let tag = Tag::from(hash);
-        let slots = &mut self.tables[self.partition.table(hash)].slots;
+        let index = self.partition.table(hash);
+        let slots = &mut self.tables[index].slots;
         if let Err(absent) = slots.find_entry(tag.spread(), |slot| slot.tag == tag && slot.key == key) {
             if self.len >= self.limit {
-                self.evicted = true;
+                self.below.add(index, tag, self.filter_limit);
                 return;
             }
             self.len += 1;

@@ -33,11 +33,11 @@ use crate::spec::{EVENT_TIMERS, PROCESSING_TIMERS, State, StateSpec, VALUE};
 use crate::tables::Tables;
 use crate::timers::Timers;
 use crate::values::Values;
-use budget::{Budget, Share};
+use budget::{Budget, Claim, Held, Ledger, Share};
 use dispatch::{Dispatch, Order, Parts};
 use writer::WriterHandle;
 
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod dispatch;
 mod pace;
 mod restore;
@@ -101,6 +101,7 @@ struct Inner {
     workers: usize,
     ids: NameTable,
     budget: Budget,
+    ledger: Ledger,
     dispatch: RefCell<Dispatch>,
     settles: RefCell<Vec<Weak<RefCell<dyn Settle>>>>,
     /// Whose turn the next slice of maintenance is.
@@ -140,6 +141,7 @@ impl StateStore {
             workers: options.workers,
             ids: options.ids,
             budget: Budget(options.memory_bytes),
+            ledger: Ledger::default(),
             dispatch: RefCell::default(),
             settles: RefCell::default(),
             next: Cell::new(0),
@@ -361,8 +363,14 @@ impl Port {
         layers.borrow_mut().settle_if_many(MAX_UNMOVED, &|trash| self.trash(trash));
     }
 
-    pub(crate) fn share<E>(&self, space: &Space) -> Share {
-        self.inner.budget.share::<E>(self.inner.settles.borrow().len(), space)
+    /// A state begins to share the worker's memory with the others.
+    pub(crate) fn claim(&self) -> Rc<Claim> {
+        self.inner.ledger.claim()
+    }
+
+    /// What a state that holds `held` may hold from now on.
+    pub(crate) fn share<E>(&self, claim: &Claim, held: Held, space: &Space) -> Share {
+        self.inner.budget.share::<E>(&self.inner.ledger, claim, held, space)
     }
 
     pub(crate) fn freeze(&self, epoch: Epoch, parts: Parts) -> Result<(), StateError> {

@@ -22,6 +22,7 @@ use crate::shards::{Entry, Partition, Shards};
 use crate::small::SmallBytes;
 use crate::spec::{ListTable, MapTable, TableKey, TableSpec, TableValue};
 use crate::store::Port;
+use crate::store::budget::{Claim, Held};
 use crate::store::dispatch::Parts;
 
 /// Up to this many rows of one key are kept in the cache as a whole once they have been iterated:
@@ -121,6 +122,7 @@ struct Core<K: Key, V: TableValue> {
     /// Rows in the overlay.
     rows: usize,
     limit: usize,
+    claim: Rc<Claim>,
     partition: Partition,
     below: Rc<RefCell<Layers<K, TableCell<V>>>>,
     port: Port,
@@ -140,8 +142,8 @@ impl<K: Key, V: TableValue> Core<K, V> {
         let below = Rc::new(RefCell::new(layers));
         port.settles(&below);
         let overlay = Shards::new(&partition);
-        let mut core = Self { overlay, rows: 0, limit: 0, partition, below, port };
-        core.take_shares();
+        let mut core = Self { overlay, rows: 0, limit: 0, claim: port.claim(), partition, below, port };
+        core.take_shares(0);
         core
     }
 
@@ -163,9 +165,10 @@ impl<K: Key, V: TableValue> Core<K, V> {
         }
     }
 
-    fn take_shares(&mut self) {
+    fn take_shares(&mut self, touched: usize) {
         let mut below = self.below.borrow_mut();
-        let share = self.port.share::<(SmallBytes, Option<V>)>(&below.space);
+        let held = Held { touched, all: touched + below.weight() };
+        let share = self.port.share::<(SmallBytes, Option<V>)>(&self.claim, held, &below.space);
         self.limit = share.overlay_entries;
         below.limit = share.cache_entries;
     }
@@ -176,9 +179,9 @@ impl<K: Key, V: TableValue> AnyTable for Core<K, V> {
         if !self.overlay.is_empty() {
             let frozen = std::mem::replace(&mut self.overlay, Shards::new(&self.partition));
             parts.push(self.below.borrow_mut().push(frozen));
-            self.rows = 0;
         }
-        self.take_shares();
+        let touched = std::mem::take(&mut self.rows);
+        self.take_shares(touched);
         self.port.settle_if_many(&self.below);
     }
 }

@@ -15,6 +15,7 @@ use crate::layers::{Plain, Settle, Space, read_value};
 use crate::resident::{Resident, Slot};
 use crate::spec::{State, Upgrade};
 use crate::store::Port;
+use crate::store::budget::{Claim, Held};
 use crate::store::dispatch::Parts;
 use crate::warm::Warming;
 
@@ -27,6 +28,8 @@ pub struct Values<K: Key, S: State> {
     resident: Resident<K, S>,
     /// When so many keys have been touched they are frozen before their barrier comes.
     limit: usize,
+    /// What this state holds of its worker's memory.
+    claim: Rc<Claim>,
     upgrade: Option<Upgrade<S>>,
     space: Arc<Space>,
     port: Port,
@@ -75,9 +78,16 @@ impl<K: Key, S: State> Values<K, S> {
         let make = move |space: &Space, _: &[u8], value: &[u8]| Ok(Plain(read_value(value, space, upgrade)?));
         let warming = (!is_known).then(|| Warming::new(port.base_handle(), &space, Box::new(make)));
         let resident = Resident::new(space.clone(), warming);
-        let values = Rc::new(RefCell::new(Self { resident, limit: 0, upgrade, space, port: port.clone() }));
+        let values = Rc::new(RefCell::new(Self {
+            resident,
+            limit: 0,
+            claim: port.claim(),
+            upgrade,
+            space,
+            port: port.clone(),
+        }));
         port.settles(&values);
-        values.borrow_mut().take_shares();
+        values.borrow_mut().take_shares(0);
         values
     }
 
@@ -120,8 +130,9 @@ impl<K: Key, S: State> Values<K, S> {
 
     /// Ends what was touched for a barrier.
     pub(crate) fn freeze(&mut self, parts: &mut Parts) {
+        let touched = self.resident.touched();
         parts.extend(self.resident.freeze());
-        self.take_shares();
+        self.take_shares(touched);
     }
 
     /// What has outgrown its share goes to the writer before its barrier.
@@ -132,10 +143,12 @@ impl<K: Key, S: State> Values<K, S> {
         self.port.spill(parts);
     }
 
-    fn take_shares(&mut self) {
-        let share = self.port.share::<Slot<K, S>>(&self.space);
+    fn take_shares(&mut self, touched: usize) {
+        let held = Held { touched, all: self.resident.len() };
+        let share = self.port.share::<Slot<K, S>>(&self.claim, held, &self.space);
         self.limit = share.overlay_entries;
         self.resident.limit = share.resident_entries;
+        self.resident.filter_limit = share.filter_bytes;
     }
 }
 

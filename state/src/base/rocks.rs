@@ -12,8 +12,8 @@ use pelton_dataflow::failpoint;
 use pelton_dataflow::time::Epoch;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions, IteratorMode, LogLevel,
-    Options, ReadOptions, SstFileWriter,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions,
+    IteratorMode, LogLevel, Options, ReadOptions, SstFileWriter,
 };
 
 use super::{Base, BaseWriter, Content, NextRows, Opened, Pinned, PinnedFile, RowScan};
@@ -42,6 +42,9 @@ const BLOOM_BITS: f64 = 10.0;
 /// Larger than RocksDB's 4 KiB: fewer index entries to keep in memory, better compression.
 const BLOCK_BYTES: usize = 8 << 10;
 
+/// A part of a filter or an index.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
+
 /// The least that blocks may take of the memory.
 const LEAST_BLOCK_CACHE: usize = 1 << 20;
 
@@ -60,7 +63,13 @@ fn options(block_bytes: usize) -> Options {
     blocks.set_block_size(BLOCK_BYTES);
     blocks.set_block_cache(&Cache::new_lru_cache(block_bytes.max(LEAST_BLOCK_CACHE)));
     blocks.set_bloom_filter(BLOOM_BITS, false);
+    // Filters and indexes in blocks of their own: a filter in one piece is soon larger than a part of
+    // the cache, and is then read and checked as a whole for each row.
+    blocks.set_partition_filters(true);
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_metadata_block_size(METADATA_BLOCK_BYTES);
     blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_top_level_index_and_filter(true);
     blocks.set_format_version(5);
     let mut options = Options::default();
     options.create_if_missing(true);

@@ -22,17 +22,11 @@ impl<K: Key, S: State> Resident<K, S> {
     /// Lets go of all that the backend has.
     pub(crate) fn let_go(&mut self) {
         let room = Room { now: self.now, written: self.written, limit: self.limit };
-        for Table { slots, .. } in self.tables.iter_mut().filter(|table| !table.slots.is_empty()) {
+        let (below, limit) = (&mut self.below, self.filter_limit);
+        for (index, Table { slots, .. }) in self.tables.iter_mut().enumerate() {
             let before = slots.len();
-            let mut had_rows = false;
-            slots.retain(|slot| {
-                let goes = room.may_go(slot);
-                had_rows |= goes && slot.below;
-                !goes
-            });
+            room.let_go(slots, |_| true, &mut |tag| below.add(index, tag, limit));
             self.len -= before - slots.len();
-            self.complete &= !had_rows;
-            self.evicted |= had_rows;
         }
     }
 }

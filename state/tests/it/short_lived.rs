@@ -63,6 +63,29 @@ fn keys_that_live_shortly_cost_no_reads() {
     assert_eq!(store.backend_reads(), 0);
 }
 
+/// What comes for the first time is not looked for among what has been let go of, and that is found.
+#[test]
+fn new_keys_cost_no_reads_though_old_ones_have_been_let_go_of() {
+    let (_job, store, acks) = open(1 << 18);
+    let mut first: KeyedState<u64, u64> = store.keyed("first", StateSpec::new()).unwrap();
+    let (epochs, per_epoch) = (40u64, 500u64);
+    for epoch in 1..=epochs {
+        for key in (epoch - 1) * per_epoch..epoch * per_epoch {
+            *first.values().state(hash_of(&key), &key).unwrap() = key + 1;
+        }
+        while store.maintain() {}
+        first.freeze(Epoch(epoch)).unwrap();
+        written_up_to_the_last(epoch, &acks);
+    }
+    let keys = epochs * per_epoch;
+    assert!(store.backend_reads() * 10 < keys, "{} of {keys}", store.backend_reads());
+    let before = store.backend_reads();
+    for key in 0..keys {
+        assert_eq!(*first.values().state(hash_of(&key), &key).unwrap(), key + 1);
+    }
+    assert!(store.backend_reads() > before + keys / 2, "most had been let go of");
+}
+
 /// A struct without fields has no number: rows that are looked for by it would be another's.
 #[test]
 fn a_struct_without_fields_beside_another_reads_nothing_of_it() {
