@@ -47,6 +47,15 @@ pub trait Operator {
     /// What user code returned, with the place; the job fails.
     fn on_batch(&mut self, port: usize, batch: Batch, out: &mut Outputs) -> Result<Flow, OperatorError>;
 
+    /// Takes a batch that others take as well. Whoever only looks at records need not have them copied, and says
+    /// so by [`OperatorFactory::only_looks`].
+    ///
+    /// # Errors
+    /// As `on_batch`.
+    fn on_shared(&mut self, port: usize, batch: &Batch, out: &mut Outputs) -> Result<Flow, OperatorError> {
+        self.on_batch(port, batch.clone(), out)
+    }
+
     /// Goes on after [`Flow::More`].
     ///
     /// # Errors
@@ -226,6 +235,12 @@ pub trait OperatorFactory: Send + Sync {
     /// Whether the operator says itself how far event time has come ([`Operator::event_time`]): the watermarks
     /// of its input end here, but for the end of time. Such an operator begins its stage.
     fn makes_time(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Operator::on_shared`] leaves the records where they are. Of those that take the same batch,
+    /// these are shown it first: the last of the others then gets it without a copy.
+    fn only_looks(&self) -> bool {
         false
     }
 }

@@ -139,6 +139,8 @@ pub trait AnyRecords: Any + Send {
     fn duplicate(&self) -> Box<dyn AnyRecords>;
     /// As `Any`, to get the typed records back.
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// As `Any`, to look at the typed records.
+    fn as_any(&self) -> &dyn Any;
     /// The record type, for messages.
     fn type_name(&self) -> &'static str;
     /// How many bytes `encode` writes.
@@ -155,6 +157,9 @@ impl<T: Data> AnyRecords for Vec<Record<T>> {
         Box::new(self.clone())
     }
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+    fn as_any(&self) -> &dyn Any {
         self
     }
     fn type_name(&self) -> &'static str {
@@ -274,6 +279,15 @@ impl Batch {
                 writer.write_all(bytes).expect("the channel's buffer has `encoded_len` bytes");
             }
             Repr::Step(_) => unreachable!("a step stays within its stage"),
+        }
+    }
+
+    /// The typed records, to look at; `None` if they are as another process encoded them.
+    #[must_use]
+    pub fn records<T: Data>(&self) -> Option<&[Record<T>]> {
+        match &self.records {
+            Repr::Typed(records) => records.as_any().downcast_ref::<Vec<Record<T>>>().map(Vec::as_slice),
+            Repr::Encoded { .. } | Repr::Step(_) => None,
         }
     }
 

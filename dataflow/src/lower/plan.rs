@@ -97,17 +97,24 @@ fn stage(graph: &Graph, root: NodeId) -> StagePlan {
     plan
 }
 
+fn only_looks(role: &Role) -> bool {
+    matches!(role, Role::Operator(factory) if factory.only_looks())
+}
+
 /// Adds the consumers of `id` as slots; returns their indices by output port.
 fn routes_of(graph: &Graph, id: NodeId, slots: &mut Vec<Slot>) -> Vec<Vec<usize>> {
     let mut routes = vec![Vec::new(); graph.node(id).outputs.len()];
-    for consumer in graph.nodes() {
-        for (port, input) in consumer.inputs.iter().enumerate().filter(|(_, input)| input.node == id) {
-            routes[input.port].push(slots.len());
-            slots.push(if starts_stage(graph, consumer.id) {
-                Slot::Leaf(Leaf { from: *input, to: consumer.id, port })
-            } else {
-                Slot::Node(consumer.id)
-            });
+    // The last is run first.
+    for looks in [false, true] {
+        for consumer in graph.nodes().iter().filter(|consumer| only_looks(&consumer.role) == looks) {
+            for (port, input) in consumer.inputs.iter().enumerate().filter(|(_, input)| input.node == id) {
+                routes[input.port].push(slots.len());
+                slots.push(if starts_stage(graph, consumer.id) {
+                    Slot::Leaf(Leaf { from: *input, to: consumer.id, port })
+                } else {
+                    Slot::Node(consumer.id)
+                });
+            }
         }
     }
     routes

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,12 +66,36 @@ impl Rest {
     }
 }
 
+/// A batch in a queue.
+enum Queued {
+    Own(Batch),
+    /// It lies in other queues too.
+    Shared(Rc<Batch>),
+}
+
+impl Queued {
+    fn batch(&self) -> &Batch {
+        match self {
+            Self::Own(batch) => batch,
+            Self::Shared(batch) => batch,
+        }
+    }
+
+    /// The batch itself, if no other queue has it any more.
+    fn own(self) -> Result<Batch, Rc<Batch>> {
+        match self {
+            Self::Own(batch) => Ok(batch),
+            Self::Shared(batch) => Rc::try_unwrap(batch),
+        }
+    }
+}
+
 /// One place of the tree, running.
 pub struct RunningSlot {
     node: Option<NodeId>,
     name: String,
     work: Work,
-    queue: VecDeque<(usize, Batch)>,
+    queue: VecDeque<(usize, Queued)>,
     rest: Rest,
     /// A step of event time that is being taken, to be told to its consumers then.
     step: Option<EventTime>,
@@ -208,7 +233,7 @@ impl Tree {
             self.slots[0].out.forward(0, batch);
             self.route(0);
         } else {
-            self.hand(0, (port, batch));
+            self.hand(0, (port, Queued::Own(batch)));
         }
     }
 
@@ -390,7 +415,7 @@ impl Tree {
         let Work::Operator(operator) = &mut slot.work else { unreachable!("checked by `run`") };
         let next = if slot.rest == Rest::Nothing { slot.queue.pop_front() } else { None };
         let rest = if next.is_some() { Rest::OfBatch } else { slot.rest };
-        if let Some((_, batch)) = &next {
+        if let Some(batch) = next.as_ref().map(|(_, queued)| queued.batch()) {
             slot.at_hand.clone_from(&batch.origin);
             if let Some(stats) = &slot.stats {
                 stats.records_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -398,11 +423,14 @@ impl Tree {
             }
         }
         let out = &mut slot.out;
-        let step = next.as_ref().and_then(|(_, batch)| batch.step_time());
+        let step = next.as_ref().and_then(|(_, queued)| queued.batch().step_time());
         slot.step = slot.step.or(step);
         let result = guarded(slot.stats.as_deref(), self.now_ns, || match (next, step) {
             (_, Some(at)) => operator.on_watermark(at, out),
-            (Some((port, batch)), None) => operator.on_batch(port, batch, out),
+            (Some((port, queued)), None) => match queued.own() {
+                Ok(batch) => operator.on_batch(port, batch, out),
+                Err(shared) => operator.on_shared(port, &shared, out),
+            },
             (None, None) => operator.resume(out),
         });
         let flow = self.checked(index, result)?;
@@ -476,19 +504,24 @@ impl Tree {
     fn hand_on(&mut self, index: usize, port: usize, batch: Batch) {
         let consumers = self.slots[index].routes[port].len();
         let is_step = batch.step_time().is_some();
-        let mut batch = Some(batch);
+        // Between stages event time is the frontier's.
+        let stays = |tree: &Self, child: usize| is_step && matches!(tree.slots[child].work, Work::Leaf(_));
+        if let [child] = self.slots[index].routes[port][..] {
+            if !stays(self, child) {
+                self.hand(child, (0, Queued::Own(batch)));
+            }
+            return;
+        }
+        let shared = Rc::new(batch);
         for consumer in 0..consumers {
             let child = self.slots[index].routes[port][consumer];
-            let copy = if consumer + 1 == consumers { batch.take() } else { batch.clone() };
-            // Between stages event time is the frontier's.
-            let stays = is_step && matches!(self.slots[child].work, Work::Leaf(_));
-            if let Some(batch) = copy.filter(|_| !stays) {
-                self.hand(child, (0, batch));
+            if !stays(self, child) {
+                self.hand(child, (0, Queued::Shared(shared.clone())));
             }
         }
     }
 
-    fn hand(&mut self, index: usize, batch: (usize, Batch)) {
+    fn hand(&mut self, index: usize, batch: (usize, Queued)) {
         let slot = &mut self.slots[index];
         self.busy += usize::from(!slot.has_work());
         slot.queue.push_back(batch);
@@ -498,7 +531,8 @@ impl Tree {
     fn run_leaf(&mut self, index: usize, wire: &mut dyn Wire) -> Result<(), Failure> {
         let slot = &mut self.slots[index];
         let Work::Leaf(leaf) = &mut slot.work else { unreachable!("checked by `run`") };
-        let Some((_, batch)) = slot.queue.pop_front() else { return Ok(()) };
+        let Some((_, queued)) = slot.queue.pop_front() else { return Ok(()) };
+        let batch = queued.own().unwrap_or_else(|shared| Batch::clone(&shared));
         self.busy -= usize::from(slot.queue.is_empty());
         match &mut leaf.partitioner {
             Some(partitioner) => {
