@@ -1,7 +1,7 @@
 //! Distinct counts by rank, and what `q15` and `q16` add them up to.
 //!
-//! What is counted is spread over all workers by its own id, however few groups there are: each id
-//! remembers the ranks that it was seen with, and only a rank that is new to it goes on to its group.
+//! What is counted is spread over all workers by its own id, however few groups there are: what it
+//! was seen with is remembered, and only what is new goes on to its group.
 
 use std::marker::PhantomData;
 
@@ -37,14 +37,29 @@ impl Statistics {
 /// What a bid counts as: its group, the id that is counted, and the rank of its price.
 pub type Seen<G> = (G, u64, u8);
 
-/// How the distinct count of each group grows: the parts that it is the sum of.
+/// How the distinct count of each group grows: the parts that it is the sum of. For few groups: each pair
+/// of a group and an id remembers the ranks that it was seen with.
 pub fn distinct<G: Key>(name: &str, seen: &Stream<Seen<G>>) -> Stream<(G, Counts)> {
-    seen.key_by(|(group, id, _)| (group.clone(), *id)).process(name, NewRanks(PhantomData)).out
+    seen.key_by(|(group, id, _)| (group.clone(), *id)).process(name, OfPair(PhantomData)).out
 }
 
-struct NewRanks<G>(PhantomData<fn(G)>);
+/// As [`distinct`], for many groups: each id remembers those that it was seen in. It is one row with all
+/// its groups, where its pairs would be nearly as many as there are bids.
+pub fn distinct_of_many<G: Key + Ord>(name: &str, seen: &Stream<Seen<G>>) -> Stream<(G, Counts)> {
+    seen.key_by(|(_, id, _)| *id).process(name, OfId(PhantomData)).out
+}
 
-impl<G: Key> KeyedProcess for NewRanks<G> {
+/// What a rank adds to a count that has those `before`, and the ranks with it; `None` if it has it.
+fn added(before: Ranks, rank: u8) -> Option<(Counts, Ranks)> {
+    let rank = usize::from(rank);
+    let mut part = Counts::default();
+    part.add_distinct(before, rank);
+    (!before.has(rank)).then(|| (part, before.with(rank)))
+}
+
+struct OfPair<G>(PhantomData<fn(G)>);
+
+impl<G: Key> KeyedProcess for OfPair<G> {
     type Key = (G, u64);
     type In = Seen<G>;
     type Out = (G, Counts);
@@ -57,13 +72,38 @@ impl<G: Key> KeyedProcess for NewRanks<G> {
         ranks: &mut StateMut<'_, Ranks>,
         cx: &mut Context<'_, Self>,
     ) -> OpResult {
-        let rank = usize::from(rank);
-        if !ranks.has(rank) {
-            let mut part = Counts::default();
-            part.add_distinct(**ranks, rank);
-            **ranks = ranks.with(rank);
+        if let Some((part, now)) = added(**ranks, rank) {
+            **ranks = now;
             cx.emit((group, part));
         }
+        Ok(())
+    }
+}
+
+struct OfId<G>(PhantomData<fn(G)>);
+
+impl<G: Key + Ord> KeyedProcess for OfId<G> {
+    type Key = u64;
+    type In = Seen<G>;
+    type Out = (G, Counts);
+    type Side = NoSide;
+    /// In the order of groups.
+    type State = Vec<(G, Ranks)>;
+
+    fn on_record(
+        &self,
+        (group, _, rank): Seen<G>,
+        groups: &mut StateMut<'_, Vec<(G, Ranks)>>,
+        cx: &mut Context<'_, Self>,
+    ) -> OpResult {
+        let place = groups.binary_search_by(|(known, _)| known.cmp(&group));
+        let before = place.map_or(Ranks::default(), |at| groups[at].1);
+        let Some((part, now)) = added(before, rank) else { return Ok(()) };
+        match place {
+            Ok(at) => groups[at].1 = now,
+            Err(at) => groups.insert(at, (group.clone(), now)),
+        }
+        cx.emit((group, part));
         Ok(())
     }
 }

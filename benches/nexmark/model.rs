@@ -5,6 +5,7 @@
 //! shared and not copied as long as an event stays in the process that made it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use pelton::dataflow::record::Data;
 use pelton::prelude::{EventTime, Stream};
@@ -12,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that may be one of the generator's.
 pub type Text = Cow<'static, str>;
+
+/// A text of one event, which its copies share.
+pub type Shared = Arc<str>;
 
 /// Somebody who sells or bids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +29,7 @@ pub struct Person {
     pub city: Text,
     pub state: Text,
     pub date_time: i64,
-    pub extra: String,
+    pub extra: Shared,
 }
 
 /// Something that is sold from `date_time` until `expires`.
@@ -42,7 +46,7 @@ pub struct Auction {
     pub expires: i64,
     pub seller: u64,
     pub category: u64,
-    pub extra: String,
+    pub extra: Shared,
 }
 
 /// What somebody offers for what is sold in an auction.
@@ -56,7 +60,7 @@ pub struct Bid {
     pub channel: Text,
     pub url: Text,
     pub date_time: i64,
-    pub extra: String,
+    pub extra: Shared,
 }
 
 /// One event. Persons and auctions are behind a pointer: there are few of them, and they are large.
@@ -85,15 +89,15 @@ impl Event {
     /// The person, if it is one.
     #[must_use]
     #[inline]
-    pub fn person(self) -> Option<Person> {
-        if let Self::Person(person) = self { Some(*person) } else { None }
+    pub fn person(&self) -> Option<&Person> {
+        if let Self::Person(person) = self { Some(person) } else { None }
     }
 
     /// The auction, if it is one.
     #[must_use]
     #[inline]
-    pub fn auction(self) -> Option<Auction> {
-        if let Self::Auction(auction) = self { Some(*auction) } else { None }
+    pub fn auction(&self) -> Option<&Auction> {
+        if let Self::Auction(auction) = self { Some(auction) } else { None }
     }
 
     /// The bid, if it is one.
@@ -105,25 +109,29 @@ impl Event {
 }
 
 /// The views `person`, `auction` and `bid` of the public queries, with the columns that a query needs:
-/// what else there is of an event goes no further.
+/// what else there is of an event goes no further. Persons and auctions are few, and only looked at.
 pub trait Views {
     /// What `columns` takes of each person; `None` leaves it out.
-    fn persons<T: Data>(&self, columns: impl Fn(Person) -> Option<T> + Send + Sync + 'static) -> Stream<T>;
+    fn persons<T: Data>(&self, columns: impl Fn(&Person) -> Option<T> + Send + Sync + 'static) -> Stream<T>;
     /// What `columns` takes of each auction.
-    fn auctions<T: Data>(&self, columns: impl Fn(Auction) -> Option<T> + Send + Sync + 'static) -> Stream<T>;
+    fn auctions<T: Data>(&self, columns: impl Fn(&Auction) -> Option<T> + Send + Sync + 'static)
+    -> Stream<T>;
     /// What `columns` takes of each bid.
     fn bids<T: Data>(&self, columns: impl Fn(Bid) -> Option<T> + Send + Sync + 'static) -> Stream<T>;
 }
 
 impl Views for Stream<Event> {
     #[track_caller]
-    fn persons<T: Data>(&self, columns: impl Fn(Person) -> Option<T> + Send + Sync + 'static) -> Stream<T> {
-        self.flat_map(move |event| event.person().and_then(&columns))
+    fn persons<T: Data>(&self, columns: impl Fn(&Person) -> Option<T> + Send + Sync + 'static) -> Stream<T> {
+        self.filter_map(move |event| event.person().and_then(&columns))
     }
 
     #[track_caller]
-    fn auctions<T: Data>(&self, columns: impl Fn(Auction) -> Option<T> + Send + Sync + 'static) -> Stream<T> {
-        self.flat_map(move |event| event.auction().and_then(&columns))
+    fn auctions<T: Data>(
+        &self,
+        columns: impl Fn(&Auction) -> Option<T> + Send + Sync + 'static,
+    ) -> Stream<T> {
+        self.filter_map(move |event| event.auction().and_then(&columns))
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
-use crate::model::{Bid, Event, Views};
+use crate::model::{Bid, Event, Shared, Views};
 use crate::results::Row;
 
 /// A bid without channel and URL.
@@ -13,7 +13,7 @@ pub struct Passed {
     bidder: u64,
     price: u64,
     date_time: i64,
-    extra: String,
+    extra: Shared,
 }
 
 impl Row for Passed {}

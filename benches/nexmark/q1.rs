@@ -2,7 +2,7 @@
 
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
-use crate::model::{Bid, Event, Views};
+use crate::model::{Bid, Event, Shared, Views};
 use crate::results::Row;
 
 /// A bid in euros.
@@ -13,7 +13,7 @@ pub struct Converted {
     bidder: u64,
     price: f64,
     date_time: i64,
-    extra: String,
+    extra: Shared,
 }
 
 impl Row for Converted {}

@@ -8,7 +8,7 @@ use std::fmt;
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
 use crate::calendar::{Day, Minute};
-use crate::model::{Bid, Event, Views};
+use crate::model::{Bid, Event, Shared, Views};
 use crate::results::{Results, Row};
 
 /// A bid, and the partition that it lies in.
@@ -19,7 +19,7 @@ pub struct Logged {
     bidder: u64,
     price: u64,
     date_time: i64,
-    extra: String,
+    extra: Shared,
     dt: Day,
     hm: Minute,
 }

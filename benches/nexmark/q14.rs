@@ -4,7 +4,7 @@
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
 use crate::calendar::hour;
-use crate::model::{Bid, Event, Text, Views};
+use crate::model::{Bid, Event, Shared, Text, Views};
 use crate::q1::{euro_thousandths, euros};
 use crate::results::Row;
 
@@ -17,7 +17,7 @@ pub struct Calculated {
     price: f64,
     bid_time_type: Text,
     date_time: i64,
-    extra: String,
+    extra: Shared,
     #[serde(rename = "c_counts")]
     c_counts: u64,
 }

@@ -56,10 +56,12 @@ pub fn query(events: &Stream<Event>) -> Stream<OfDay> {
         .aggregate(counts.merging(|counts: &mut Counts, more| *counts += more))
         .out
         .map(|part| (Day::of(part.start.0), Statistics { bids: part.value, ..Statistics::default() }));
-    let auctions = distinct("auctions", &bids.map(|(day, auction, _, rank)| (day, auction, rank)))
-        .map(|(day, auctions)| (day, Statistics { auctions, ..Statistics::default() }));
-    let bidders = distinct("bidders", &bids.map(|(day, _, bidder, rank)| (day, bidder, rank)))
-        .map(|(day, bidders)| (day, Statistics { bidders, ..Statistics::default() }));
+    let auctions =
+        distinct("auctions", &bids.filter_map(|(day, auction, _, rank)| Some((*day, *auction, *rank))))
+            .map(|(day, auctions)| (day, Statistics { auctions, ..Statistics::default() }));
+    let bidders =
+        distinct("bidders", &bids.filter_map(|(day, _, bidder, rank)| Some((*day, *bidder, *rank))))
+            .map(|(day, bidders)| (day, Statistics { bidders, ..Statistics::default() }));
     let days = counted.union([auctions, bidders]).key_by(|(day, _)| *day);
     days.fold("days", |sum: &mut Statistics, (_, part)| sum.add(&part)).map(|(day, sum)| row(day, &sum))
 }

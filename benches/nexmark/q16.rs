@@ -9,7 +9,7 @@ use std::time::Duration;
 use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
 
 use crate::calendar::{Day, Minute};
-use crate::distinct::{Statistics, distinct};
+use crate::distinct::{Seen, Statistics, distinct_of_many};
 use crate::model::{Event, Text, Views};
 use crate::ranks::rank;
 use crate::results::Row;
@@ -72,14 +72,18 @@ pub fn query(events: &Stream<Event>) -> Stream<OfChannel> {
         })
         .out
         .map(|window| (window.key, window.value));
-    let auctions = distinct("auctions", &bids.map(|bid| (bid.group, bid.auction, bid.rank)))
+    let auctions = distinct_of_many("auctions", &seen(&bids, |bid| bid.auction))
         .map(|(group, auctions)| (group, Statistics { auctions, ..Statistics::default() }));
-    let bidders = distinct("bidders", &bids.map(|bid| (bid.group, bid.bidder, bid.rank)))
+    let bidders = distinct_of_many("bidders", &seen(&bids, |bid| bid.bidder))
         .map(|(group, bidders)| (group, Statistics { bidders, ..Statistics::default() }));
     let channels = counted.union([auctions, bidders]).key_by(|(group, _)| group.clone());
     channels
         .fold("channels", |sum: &mut Statistics, (_, part)| sum.add(&part))
         .map(|(group, sum)| row(group, &sum))
+}
+
+fn seen(bids: &Stream<Counted>, id: impl Fn(&Counted) -> u64 + Send + Sync + 'static) -> Stream<Seen<Group>> {
+    bids.filter_map(move |bid| Some((bid.group.clone(), id(bid), bid.rank)))
 }
 
 fn row((channel, day): Group, sum: &Statistics) -> OfChannel {

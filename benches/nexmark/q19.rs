@@ -5,7 +5,7 @@
 
 use pelton::prelude::{Context, Deserialize, KeyedProcess, NoSide, OpResult, Serialize, StateMut, Stream};
 
-use crate::model::{Bid, Event, Text, Views};
+use crate::model::{Bid, Event, Shared, Text, Views};
 use crate::results::Row;
 
 /// A bid, and its rank so far.
@@ -18,7 +18,7 @@ pub struct Ranked {
     channel: Text,
     url: Text,
     date_time: i64,
-    extra: String,
+    extra: Shared,
     #[serde(rename = "rank_number")]
     rank_number: u64,
 }

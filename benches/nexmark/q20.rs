@@ -8,7 +8,7 @@ use pelton::prelude::{
     CoContext, Deserialize, KeyedCoProcess, NoSide, OpResult, Serialize, StateMut, Stream,
 };
 
-use crate::model::{Auction, Bid, Event, Text, Views};
+use crate::model::{Auction, Bid, Event, Shared, Text, Views};
 use crate::results::Row;
 
 /// A bid and its auction.
@@ -23,7 +23,7 @@ pub struct Expanded {
     #[serde(rename = "bid_dateTime")]
     bid_date_time: i64,
     #[serde(rename = "bid_extra")]
-    bid_extra: String,
+    bid_extra: Shared,
     item_name: String,
     description: String,
     initial_bid: u64,
@@ -34,7 +34,7 @@ pub struct Expanded {
     seller: u64,
     category: u64,
     #[serde(rename = "auction_extra")]
-    auction_extra: String,
+    auction_extra: Shared,
 }
 
 impl Row for Expanded {}
@@ -46,7 +46,7 @@ const CATEGORY: u64 = 10;
 pub fn query(events: &Stream<Event>) -> Stream<Expanded> {
     let auctions = events.auctions(|auction| {
         let id = auction.id;
-        Some((id, (auction.category == CATEGORY).then(|| Box::new(auction))))
+        Some((id, (auction.category == CATEGORY).then(|| Box::new(auction.clone()))))
     });
     let bids = events.bids(Some).key_by(|bid| bid.auction);
     auctions.key_by(|(id, _)| *id).connect(&bids).process("expand", Expand).out

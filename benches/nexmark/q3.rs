@@ -36,9 +36,9 @@ pub fn query(events: &Stream<Event>) -> Stream<Suggestion> {
         let is_local = STATES.contains(&&*person.state);
         is_local.then_some(Seller {
             id: person.id,
-            name: person.name,
-            city: person.city,
-            state: person.state,
+            name: person.name.clone(),
+            city: person.city.clone(),
+            state: person.state.clone(),
         })
     });
     let auctions =

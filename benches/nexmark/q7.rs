@@ -8,7 +8,7 @@ use std::time::Duration;
 use pelton::operators::aggregate::Fold;
 use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
 
-use crate::model::{Bid, Event, Views};
+use crate::model::{Bid, Event, Shared, Views};
 use crate::results::Row;
 
 /// A bid with the highest price of its window.
@@ -19,7 +19,7 @@ pub struct Highest {
     bidder: u64,
     price: u64,
     date_time: i64,
-    extra: String,
+    extra: Shared,
 }
 
 impl Row for Highest {}

@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<NewSeller> {
-    let persons = events.persons(|person| Some((person.id, person.name))).key_by(|(id, _)| *id);
+    let persons = events.persons(|person| Some((person.id, person.name.clone()))).key_by(|(id, _)| *id);
     let sellers = events.auctions(|auction| Some(auction.seller)).key_by(|seller| *seller);
     let groups = persons.co_group("new-sellers", &sellers, Tumbling::of(WINDOW), |window, persons, sold| {
         let mut persons: Vec<_> = if sold.is_empty() { Vec::new() } else { persons.to_vec() };

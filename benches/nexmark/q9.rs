@@ -4,7 +4,7 @@
 
 use pelton::prelude::{Deserialize, Serialize, Stream};
 
-use crate::model::{Auction, Bid, Event, Views};
+use crate::model::{Auction, Bid, Event, Shared, Views};
 use crate::results::Row;
 use crate::winning::{Lot, Offer, closed};
 
@@ -21,26 +21,26 @@ pub struct Won {
     expires: i64,
     seller: u64,
     category: u64,
-    extra: String,
+    extra: Shared,
     auction: u64,
     bidder: u64,
     price: u64,
     #[serde(rename = "bid_dateTime")]
     bid_date_time: i64,
     #[serde(rename = "bid_extra")]
-    bid_extra: String,
+    bid_extra: Shared,
 }
 
 impl Row for Won {}
 
 /// What the result shows of a bid besides price and time.
-type Bidder = (u64, String);
+type Bidder = (u64, Shared);
 
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<Won> {
     let lots = events.auctions(|auction| {
         let (id, starts, expires) = (auction.id, auction.date_time, auction.expires);
-        Some(Lot { id, starts, expires, columns: Box::new(auction) })
+        Some(Lot { id, starts, expires, columns: Box::new(auction.clone()) })
     });
     let offers = events.bids(|Bid { auction, bidder, price, date_time, extra, .. }| {
         Some(Offer { auction, price, time: date_time, columns: (bidder, extra) })

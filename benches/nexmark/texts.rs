@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::model::Text;
+use super::model::{Shared, Text};
 use super::random::Random;
 
 /// What `extra` fields are cut from.
@@ -71,10 +71,10 @@ pub fn text(random: &mut Random, limit: u64, special: char) -> String {
 
 /// A text that makes an event of `bytes` bytes `average_bytes` long, give or take a fifth of it.
 #[inline]
-pub fn extra(random: &mut Random, bytes: u64, average_bytes: u64) -> String {
-    let Some(missing) = average_bytes.checked_sub(bytes) else { return String::new() };
+pub fn extra(random: &mut Random, bytes: u64, average_bytes: u64) -> Shared {
+    let Some(missing) = average_bytes.checked_sub(bytes) else { return Shared::default() };
     let delta = (missing as f64 * 0.2).round() as u64;
     let length = (missing - delta + random.below(2 * delta)) as usize;
     let start = random.below((EXTRA_SOURCE_BYTES - length) as u64) as usize;
-    EXTRA[start..start + length].to_owned()
+    EXTRA[start..start + length].into()
 }
