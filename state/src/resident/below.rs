@@ -88,7 +88,7 @@ impl Hash {
 
     #[inline]
     fn block(self, blocks: usize) -> usize {
-        ((self.0 >> 32) * blocks as u64 >> 32) as usize
+        (((self.0 >> 32) * blocks as u64) >> 32) as usize
     }
 
     /// Its bit in each word.
