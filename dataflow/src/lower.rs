@@ -1,7 +1,7 @@
 //! Lowering: from the logical graph to timely operators on one worker.
 //!
 //! In reading order: [`plan`] cuts the graph into stages; each stage becomes one timely operator
-//! whose insides are a `tree` of operators and whose turns are in `stage`, with a head that is
+//! whose insides are a `tree` of operators with `queued` batches between them and whose turns are in `stage`, with a head that is
 //! either `inputs` (channels) or `source_head` (splits). `parcel` and `credit` are the channels
 //! between stages, `edge_check` watches them in debug builds.
 
@@ -34,6 +34,7 @@ mod inputs;
 mod own_time;
 pub(crate) mod parcel;
 pub mod plan;
+mod queued;
 mod source_head;
 mod stage;
 mod tree;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::clock::{Clock, monotonic_ns};
 use crate::error::{Cause, Failure, OpError, OperatorError, Place};
 use crate::graph::NodeId;
+use crate::lower::queued::Queued;
 use crate::operator::{Flow, Frozen, Operator, Outputs};
 use crate::partition::Partitioner;
 use crate::record::{Batch, Origin};
@@ -63,30 +64,6 @@ impl Rest {
     /// Whether a barrier may fall before it.
     fn may_be_cut(self) -> bool {
         matches!(self, Self::Nothing | Self::OfTime)
-    }
-}
-
-/// A batch in a queue.
-enum Queued {
-    Own(Batch),
-    /// It lies in other queues too.
-    Shared(Rc<Batch>),
-}
-
-impl Queued {
-    fn batch(&self) -> &Batch {
-        match self {
-            Self::Own(batch) => batch,
-            Self::Shared(batch) => batch,
-        }
-    }
-
-    /// The batch itself, if no other queue has it any more.
-    fn own(self) -> Result<Batch, Rc<Batch>> {
-        match self {
-            Self::Own(batch) => Ok(batch),
-            Self::Shared(batch) => Rc::try_unwrap(batch),
-        }
     }
 }
 
@@ -427,7 +404,7 @@ impl Tree {
         slot.step = slot.step.or(step);
         let result = guarded(slot.stats.as_deref(), self.now_ns, || match (next, step) {
             (_, Some(at)) => operator.on_watermark(at, out),
-            (Some((port, queued)), None) => match queued.own() {
+            (Some((port, queued)), None) => match queued.take() {
                 Ok(batch) => operator.on_batch(port, batch, out),
                 Err(shared) => operator.on_shared(port, &shared, out),
             },
@@ -532,7 +509,7 @@ impl Tree {
         let slot = &mut self.slots[index];
         let Work::Leaf(leaf) = &mut slot.work else { unreachable!("checked by `run`") };
         let Some((_, queued)) = slot.queue.pop_front() else { return Ok(()) };
-        let batch = queued.own().unwrap_or_else(|shared| Batch::clone(&shared));
+        let batch = queued.take().unwrap_or_else(|shared| Batch::clone(&shared));
         self.busy -= usize::from(slot.queue.is_empty());
         match &mut leaf.partitioner {
             Some(partitioner) => {

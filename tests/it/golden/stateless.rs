@@ -19,11 +19,19 @@ fn copies(event: &Event) -> Vec<Line> {
 }
 
 pub const CHAIN: Case = Case {
-    covers: &["Stream::map", "Stream::filter", "Stream::flat_map", "Stream::inspect", "Stream::sink"],
+    covers: &[
+        "Stream::map",
+        "Stream::filter",
+        "Stream::filter_map",
+        "Stream::flat_map",
+        "Stream::inspect",
+        "Stream::sink",
+    ],
     wire: |job, place| {
         let events = place.events(job);
         place.keep("mapped", &events.map(|event| line(&event)));
         place.keep("filtered", &events.filter(is_large).map(|event| line(&event)));
+        place.keep("picked", &events.filter_map(|event| is_large(event).then(|| line(event))));
         place.keep("flat", &events.flat_map(|event| copies(&event)));
         place.keep("seen", &events.inspect(|event| assert!(event.id < EVENTS)).map(|event| line(&event)));
     },
@@ -31,6 +39,7 @@ pub const CHAIN: Case = Case {
         let events = || Event::all(place.seed);
         place.in_order("mapped", events().map(|event| line(&event)));
         place.in_order("filtered", events().filter(is_large).map(|event| line(&event)));
+        place.in_order("picked", events().filter(is_large).map(|event| line(&event)));
         place.in_order("flat", events().flat_map(|event| copies(&event)));
         place.in_order("seen", events().map(|event| line(&event)));
     },
