@@ -57,7 +57,7 @@ pub use sorted::Sorted;
 pub use source::{SourceBuilder, SourceStreams};
 pub use split::Split;
 pub use stream::Stream;
-pub use top_n::{TopN, Update};
+pub use top_n::{Placed, TopN, Update};
 pub use unkeyed_process::{Process, ProcessContext};
 pub use watermarks::{NoTime, WatermarkGenerator, Watermarks};
 pub use window::trigger;

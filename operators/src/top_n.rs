@@ -1,4 +1,5 @@
-//! The best of each key: `top_n` as a stream of changes, and [`TopN`] as an aggregate of windows.
+//! The best of each key: `top_n` as a stream of changes, `top_n_ranked` with their places, and [`TopN`] as an aggregate
+//! of windows.
 //!
 //! A rank is what a function takes from a record; the greatest is the best. Of equal ranks the record that
 //! came first stays ahead.
@@ -24,6 +25,15 @@ pub enum Update<T> {
     Insert(T),
     /// The record, inserted before, belongs to it no more.
     Delete(T),
+}
+
+/// A record in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed<T> {
+    /// 1 for the best.
+    pub place: u64,
+    /// The record that is there.
+    pub record: T,
 }
 
 impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
@@ -54,6 +64,37 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         }
         let changes = Changes { n, rank, types: PhantomData::<fn(K, T) -> R> };
         self.operator(name, ("top_n", format!("the best {n}")), location, changes).out
+    }
+
+    /// Keeps the `n` best records of each key and tells who is in which place, from 1 on: once for each place
+    /// that changes hands. What was in that place of the key before is replaced, so a reader keeps the last of
+    /// each key and place.
+    ///
+    /// A record that becomes the best moves all others: [`KeyedStream::top_n`] tells that in two changes.
+    ///
+    /// ```
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|bids, taps| {
+    ///     let best = bids.key_by(|_: &u64| 'k').top_n_ranked("best-bids", 2, |bid| *bid);
+    ///     taps.tap("best", &best.map(|bid| (bid.place, bid.record)));
+    /// });
+    /// script.record(1, 5).record(2, 7).record(3, 4).record(4, 6);
+    /// assert_eq!(script.output(), ["best@1 (1, 5)", "best@2 (1, 7)", "best@2 (2, 5)", "best@4 (2, 6)"]);
+    /// ```
+    #[track_caller]
+    pub fn top_n_ranked<R: Ord + 'static>(
+        &self,
+        name: impl Into<String>,
+        n: usize,
+        rank: impl Fn(&T) -> R + Send + Sync + 'static,
+    ) -> Stream<Placed<T>> {
+        let (name, location) = (name.into(), Location::caller());
+        if n == 0 {
+            self.stream.graph.mistake(&name, "the best 0 records are none: ask for at least 1", location);
+        }
+        let places = Places(Changes { n, rank, types: PhantomData::<fn(K, T) -> R> });
+        self.operator(name, ("top_n_ranked", format!("the best {n}")), location, places).out
     }
 }
 
@@ -122,6 +163,33 @@ where
                 cx.emit(Update::Delete(gone));
             }
             cx.emit(Update::Insert(record));
+        }
+        Ok(())
+    }
+}
+
+struct Places<K, T, R, F>(Changes<K, T, R, F>);
+
+impl<K, T, R, F> KeyedProcess for Places<K, T, R, F>
+where
+    K: Key,
+    T: Data + Sync,
+    R: Ord + 'static,
+    F: Fn(&T) -> R + Send + Sync + 'static,
+{
+    type Key = K;
+    type In = T;
+    type Out = Placed<T>;
+    type Side = NoSide;
+    type State = Best<T>;
+
+    fn on_record(&self, record: T, best: &mut StateMut<'_, Best<T>>, cx: &mut Context<'_, Self>) -> OpResult {
+        let Changes { n, rank, .. } = &self.0;
+        if let Some(first) = best.place(*n, &rank(&record), rank) {
+            best.insert(*n, first, record);
+            for (index, record) in best.records.iter().enumerate().skip(first) {
+                cx.emit(Placed { place: index as u64 + 1, record: record.clone() });
+            }
         }
         Ok(())
     }

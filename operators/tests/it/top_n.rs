@@ -95,6 +95,48 @@ impl Model for All {
     }
 }
 
+fn places(n: usize) -> impl Fn(Stream<Row>, &mut Taps) {
+    move |input, taps| {
+        let best = input.key_by(|row| row.0).top_n_ranked("best-n", n, |row| row.1);
+        taps.tap("place", &best.map(|best| (best.place, best.record)));
+    }
+}
+
+#[test]
+fn the_places_of_none_are_a_mistake() {
+    let mistake = std::panic::catch_unwind(|| Harness::new(places(0)));
+    assert!(mistake.err().unwrap().downcast::<String>().unwrap().contains("ask for at least 1"));
+}
+
+/// As [`All`], with a line for each place in which there is another record than before.
+#[derive(Clone)]
+struct Ranks(All);
+
+impl Model for Ranks {
+    type Record = Row;
+
+    fn record(&mut self, at: i64, row: Row) -> Vec<String> {
+        let before = self.0.best(row.0);
+        self.0.rows.entry(row.0).or_default().push(row);
+        let after = self.0.best(row.0);
+        let first = before.iter().zip(&after).take_while(|(before, after)| before == after).count();
+        let changed = after.iter().enumerate().skip(first);
+        changed.map(|(index, row)| format!("place@{at} {:?}", (index + 1, row))).collect()
+    }
+
+    fn watermark(&mut self, _at: i64) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn places_agree_with_sorting_anew(n in 1usize..5, steps in steps(60, (0u8..2, 0u8..6, any::<u32>()))) {
+        agree_in_order(places(n), Ranks(All { n, rows: BTreeMap::new() }), steps, Some("place"));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
