@@ -28,7 +28,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests.
+/// A clock that stands still until it is moved, for tests. A job that runs by it takes no checkpoints at intervals, and
+/// closes no windows of processing time, unless somebody moves it.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 

@@ -36,7 +36,9 @@ impl JobSpec {
         Self { id: id.into(), graph, settings, clock: Arc::new(SystemClock) }
     }
 
-    /// The same by another clock.
+    /// The same by another clock. Checkpoints at intervals and look-ups of splits go by it: while a test's clock
+    /// stands still there are none, and what waits for the commit of one does not come. Those that are asked for, and
+    /// those at a stop and at the end of the input, do not need it.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
