@@ -54,7 +54,7 @@ pub use process::{
     Context, Declare, KeyedContext, KeyedProcess, NoSide, Processed, ProcessedWithDeadLetters,
 };
 pub use sorted::Sorted;
-pub use source::{SourceBuilder, SourceStreams};
+pub use source::{OnTimeStreams, SourceBuilder, SourceStreams};
 pub use split::Split;
 pub use stream::Stream;
 pub use top_n::{Placed, TopN, Update};

@@ -45,6 +45,28 @@ pub struct SourceStreams<T> {
     pub rejected: Stream<Rejected>,
 }
 
+/// A source whose late records go to a stream of their own, and its malformed ones to another.
+#[must_use = "a source becomes a stream with `.watermarks(...)`"]
+pub struct LateAsideSource<S>(SourceBuilder<S>);
+
+/// A stream without late records, and what else was read.
+pub struct OnTimeStreams<T> {
+    /// The records.
+    pub out: Stream<T>,
+    /// Records that were earlier than the watermark of their split.
+    pub late: Stream<T>,
+    /// Malformed records, with split, position, reason and bytes.
+    pub rejected: Stream<Rejected>,
+}
+
+/// What does not go on with the other records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Aside {
+    Nothing,
+    Rejected,
+    RejectedAndLate,
+}
+
 impl<S: Source> SourceBuilder<S> {
     pub(crate) fn new(
         graph: SharedGraph,
@@ -66,27 +88,33 @@ impl<S: Source> SourceBuilder<S> {
         F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
         G: WatermarkGenerator<S::Item>,
     {
-        self.add(watermarks, false).out
+        self.add(watermarks, Aside::Nothing).out
     }
 
-    fn add<F, G>(self, watermarks: Watermarks<F, G>, dead_letters: bool) -> SourceStreams<S::Item>
+    fn add<F, G>(self, watermarks: Watermarks<F, G>, aside: Aside) -> OnTimeStreams<S::Item>
     where
         F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
         G: WatermarkGenerator<S::Item>,
     {
-        let detail = self.source.describe() + &watermarks.describe();
+        let mut detail = self.source.describe() + &watermarks.describe();
         if let Some(mistake) = watermarks.mistake() {
             self.graph.mistake(&self.name, mistake, self.location);
         }
         let mut outputs = vec![OutputPort::of::<S::Item>("out")];
-        outputs.extend(dead_letters.then(|| OutputPort::of::<Rejected>("rejected")));
+        if aside >= Aside::Rejected {
+            outputs.push(OutputPort::of::<Rejected>("rejected"));
+        }
+        if aside >= Aside::RejectedAndLate {
+            outputs.push(OutputPort::of::<S::Item>("late"));
+            detail += ", late ones aside";
+        }
         let ranks = match watermarks.has_times {
             true => Ranks::Gives,
             false => Ranks::Without(
                 "its records have no event time: give it `.watermarks(Watermarks::bounded(...))`",
             ),
         };
-        let typed = TypedSource { source: Arc::new(self.source), watermarks, dead_letters };
+        let typed = TypedSource { source: Arc::new(self.source), watermarks, aside };
         let node = self.graph.add(NewNode {
             name: Some(self.name),
             kind: "source",
@@ -98,28 +126,61 @@ impl<S: Source> SourceBuilder<S> {
             location: self.location,
         });
         self.graph.ranks(node, ranks);
-        SourceStreams {
+        OnTimeStreams {
             out: Stream::new(self.graph.clone(), PortRef { node, port: 0 }),
-            rejected: Stream::new(self.graph, PortRef { node, port: 1 }),
+            rejected: Stream::new(self.graph.clone(), PortRef { node, port: 1 }),
+            late: Stream::new(self.graph, PortRef { node, port: 2 }),
         }
     }
 }
 
 impl<S: Source> DeadLetterSource<S> {
+    /// Sends records that are earlier than the watermark of their own split to a stream of their own.
+    ///
+    /// Which records are late for an operator depends on how splits are read beside each other; this depends on the split
+    /// alone. So whatever goes by event time gets the same records in each run, and finds none of them late. A split that
+    /// comes back from being idle is the exception.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use pelton_dataflow::time::EventTime;
+    /// # use pelton_operators::{Job, Watermarks, testing::{Collect, Values}};
+    /// # let mut job = Job::new();
+    /// let by_time = Watermarks::bounded(Duration::from_millis(5), |at: &i64| EventTime(*at));
+    /// let numbers = job.source("numbers", Values::of([10, 20, 16, 14])).dead_letters().late_aside().watermarks(by_time);
+    /// numbers.out.sink("on-time", Collect::new().0); // 10, 20, 16
+    /// numbers.late.sink("late", Collect::new().0); // 14
+    /// ```
+    pub fn late_aside(self) -> LateAsideSource<S> {
+        LateAsideSource(self.0)
+    }
+
     /// The stream of records, with event times by `watermarks`, and that of malformed ones.
     pub fn watermarks<F, G>(self, watermarks: Watermarks<F, G>) -> SourceStreams<S::Item>
     where
         F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
         G: WatermarkGenerator<S::Item>,
     {
-        self.0.add(watermarks, true)
+        let OnTimeStreams { out, rejected, .. } = self.0.add(watermarks, Aside::Rejected);
+        SourceStreams { out, rejected }
+    }
+}
+
+impl<S: Source> LateAsideSource<S> {
+    /// The stream of records, with event times by `watermarks`, and those of late and of malformed ones.
+    pub fn watermarks<F, G>(self, watermarks: Watermarks<F, G>) -> OnTimeStreams<S::Item>
+    where
+        F: Fn(&S::Item) -> EventTime + Clone + Send + Sync + 'static,
+        G: WatermarkGenerator<S::Item>,
+    {
+        self.0.add(watermarks, Aside::RejectedAndLate)
     }
 }
 
 struct TypedSource<S, F, G> {
     source: Arc<S>,
     watermarks: Watermarks<F, G>,
-    dead_letters: bool,
+    aside: Aside,
 }
 
 impl<S, F, G> SourceNode for TypedSource<S, F, G>
@@ -133,7 +194,7 @@ where
     }
 
     fn operator(&self, cx: &OperatorContext<'_>) -> Result<Box<dyn SourceOperator>, OpError> {
-        Ok(Box::new(Running::new(self.source.clone(), self.watermarks.clone(), self.dead_letters, cx)?))
+        Ok(Box::new(Running::new(self.source.clone(), self.watermarks.clone(), self.aside, cx)?))
     }
 
     fn describe(&self) -> String {

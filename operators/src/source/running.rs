@@ -8,6 +8,7 @@ use pelton_dataflow::alignment::AlignedSplit;
 use pelton_dataflow::clock::Clock;
 use pelton_dataflow::error::{Malformed, OpError};
 use pelton_dataflow::operator::{OperatorContext, Outputs, Waker};
+use pelton_dataflow::rank::Rank;
 use pelton_dataflow::record::{Data, Origin, Record, Span};
 use pelton_dataflow::source::{
     Fetched, Polled, ReaderContext, Rejected, Source, SourceOperator, SourceTime, SplitId, SplitState,
@@ -16,6 +17,7 @@ use pelton_dataflow::source::{
 use pelton_dataflow::time::EventTime;
 use pelton_dataflow::watermarks::WatermarkBoard;
 
+use super::Aside;
 use super::memory::{self, SplitMemory};
 use super::split::RunningSplit;
 use super::times::{TimeCheck, TimesSeen};
@@ -27,7 +29,7 @@ pub(super) struct Running<S: Source, F, G: WatermarkGenerator<S::Item>> {
     worker: usize,
     source: Arc<S>,
     watermarks: Watermarks<F, G>,
-    dead_letters: bool,
+    aside: Aside,
     is_ranked: bool,
     clock: Arc<dyn Clock>,
     waker: Waker,
@@ -50,7 +52,7 @@ where
     pub fn new(
         source: Arc<S>,
         watermarks: Watermarks<F, G>,
-        dead_letters: bool,
+        aside: Aside,
         cx: &OperatorContext<'_>,
     ) -> Result<Self, OpError> {
         Ok(Self {
@@ -58,7 +60,7 @@ where
             worker: cx.worker,
             source,
             watermarks,
-            dead_letters,
+            aside,
             is_ranked: cx.is_ranked,
             clock: cx.clock.clone(),
             waker: cx.waker.clone(),
@@ -121,7 +123,7 @@ where
                 let raw = Rejected::text(&raw);
                 Rejected { split: split.name.to_string(), position, reason, raw }
             });
-            send_rejected(letters, self.dead_letters, &origin, out).map_err(OpError::from)?;
+            send_rejected(letters, self.aside, &origin, out).map_err(OpError::from)?;
         }
         let (mut records, mut times_seen) = timed(values, times, &self.watermarks);
         let Watermarks { generator, reject_ahead, clamp_ahead, .. } = &self.watermarks;
@@ -130,19 +132,23 @@ where
             let letters = reject_times(&mut records, check, &split.name, &positions);
             times_seen = TimesSeen::of(&records);
             // A time that is wrong by the clock may be right at the next try.
-            send_rejected(letters.into_iter(), self.dead_letters, &origin, out)
+            send_rejected(letters.into_iter(), self.aside, &origin, out)
                 .map_err(|malformed| malformed.to_string())?;
         }
         let cut = clamp_ahead.map_or(EventTime::END, |limit| EventTime(check.now_ms) + limit);
         let before = split.state.max_time;
         let latest = times_seen.greatest().min(cut);
-        let ranks = match self.is_ranked {
-            false => {
-                split.note(generator, &records, cut, latest);
-                None
+        let mut ranks = None;
+        let mut late = Late::default();
+        match (self.is_ranked, self.aside == Aside::RejectedAndLate) {
+            (false, false) => split.note(generator, &records, cut, latest),
+            (true, false) => ranks = Some(split.rank(generator, &records, cut, number)),
+            (false, true) => late.records = split.note_late(generator, &mut records, cut),
+            (true, true) => {
+                let all = split.rank(generator, &records, cut, number);
+                (records, ranks) = late.take(records, all);
             }
-            true => Some(split.rank(generator, &records, cut, number)),
-        };
+        }
         if let Some(member) = &split.aligned {
             member.reached(split.watermark);
         }
@@ -153,8 +159,35 @@ where
             split.is_ahead = true;
             tracing::warn!("{warning}; {origin}");
         }
+        if !late.records.is_empty() {
+            out.send_ranked(2, late.records, origin.clone(), late.ranks);
+        }
         out.send_ranked(0, records, origin, ranks);
         Ok(true)
+    }
+}
+
+/// Records that are sent aside, with their ranks if they have some.
+struct Late<T> {
+    records: Vec<Record<T>>,
+    ranks: Option<Vec<Rank>>,
+}
+
+impl<T> Default for Late<T> {
+    fn default() -> Self {
+        Self { records: Vec::new(), ranks: None }
+    }
+}
+
+impl<T> Late<T> {
+    /// Takes the late ones of `records`, and gives the others back.
+    fn take(&mut self, records: Vec<Record<T>>, ranks: Vec<Rank>) -> (Vec<Record<T>>, Option<Vec<Rank>>) {
+        let (late, on_time): (Vec<_>, Vec<_>) =
+            records.into_iter().zip(ranks).partition(|(_, rank)| rank.is_late());
+        let (records, ranks) = late.into_iter().unzip();
+        *self = Self { records, ranks: Some(ranks) };
+        let (records, ranks) = on_time.into_iter().unzip();
+        (records, Some(ranks))
     }
 }
 
@@ -331,13 +364,13 @@ fn reject_times<T: Data>(
 
 fn send_rejected(
     letters: impl Iterator<Item = Rejected>,
-    dead_letters: bool,
+    aside: Aside,
     origin: &Origin,
     out: &mut Outputs,
 ) -> Result<(), Malformed> {
     let mut records = Vec::new();
     for letter in letters {
-        if !dead_letters {
+        if aside == Aside::Nothing {
             let Rejected { split, position, reason, .. } = letter;
             return Err(Malformed { split, position, reason });
         }

@@ -81,6 +81,24 @@ impl<T, G: WatermarkGenerator<T>> RunningSplit<T, G> {
         self.watermark = self.watermark.max(generator.watermark(&self.generator));
     }
 
+    /// As [`RunningSplit::note`], record by record: takes those out that are earlier than the watermark before them.
+    pub fn note_late(
+        &mut self,
+        generator: &G,
+        records: &mut Vec<Record<T>>,
+        cut: EventTime,
+    ) -> Vec<Record<T>> {
+        let is_late = |record: &mut Record<T>| {
+            let is_late = record.time < self.watermark;
+            let time = record.time.min(cut);
+            self.state.max_time = self.state.max_time.max(time);
+            generator.on_record(&mut self.generator, &record.value, time);
+            self.watermark = self.watermark.max(generator.watermark(&self.generator));
+            is_late
+        };
+        records.extract_if(.., is_late).collect()
+    }
+
     /// As [`RunningSplit::note`], record by record: the ranks of `records`, of which the first is the
     /// split's `number`-th. Those that are earlier than the watermark before them are late.
     pub fn rank(&mut self, generator: &G, records: &[Record<T>], cut: EventTime, number: u64) -> Vec<Rank> {

@@ -98,6 +98,16 @@ impl SplitReader for Reader {
 
 /// The only source of `graph`, on the only worker, with what its instances before have remembered.
 pub fn operator(graph: &Graph, clock: Arc<ManualClock>, memory: &[u8]) -> Box<dyn SourceOperator> {
+    ranked(graph, clock, memory, false)
+}
+
+/// As [`operator`]; its records have ranks, if something puts them in order.
+pub fn ranked(
+    graph: &Graph,
+    clock: Arc<ManualClock>,
+    memory: &[u8],
+    is_ranked: bool,
+) -> Box<dyn SourceOperator> {
     let (node, source) = graph.sources().next().unwrap();
     let restored = [RestoredPart { groups: 0..1, watermark: EventTime::MIN, bytes: memory.to_vec() }];
     let cx = OperatorContext {
@@ -113,7 +123,7 @@ pub fn operator(graph: &Graph, clock: Arc<ManualClock>, memory: &[u8]) -> Box<dy
         restored: &restored,
         waker: Waker::noop(),
         board: &Arc::new(WatermarkBoard::new(graph, 1)),
-        is_ranked: false,
+        is_ranked,
         in_event_order: false,
     };
     source.operator(&cx).unwrap()

@@ -13,7 +13,7 @@ use pelton_operators::testing::Collect;
 use pelton_operators::{Job, WatermarkGenerator, Watermarks};
 use proptest::prelude::*;
 
-use crate::fed::{Fed, Feeds, feeds, operator};
+use crate::fed::{Fed, Feeds, feeds, operator, ranked};
 
 /// A source of some splits under a strategy.
 struct Run {
@@ -200,6 +200,46 @@ fn idle_and_finished_splits_hold_nobody() {
     assert_eq!(run.read(), [60]);
     run.give(0, &[300]);
     assert_eq!(run.read(), Vec::<i64>::new());
+}
+
+/// Of each split, what is earlier than its own watermark, however it is read and whatever the other one is at.
+#[test]
+fn what_is_late_for_its_split_goes_aside_also_after_a_restart() {
+    let feeds = feeds(2);
+    let strategy = Watermarks::bounded(Duration::from_millis(5), time_of as fn(&i64) -> EventTime);
+    let mut job = Job::new();
+    let streams = job.source("in", Fed(feeds.clone())).dead_letters().late_aside().watermarks(strategy);
+    streams.out.sink("out", Collect::new().0);
+    streams.late.sink("late", Collect::new().0);
+    let graph = job.finish().unwrap();
+    assert!(graph.explain().contains("late ones aside"), "{}", graph.explain());
+    let times = [[10, 20, 15, 14, 30], [25, 24, 9, 31, 26]];
+    for (at_a_time, is_ranked) in (1..6).flat_map(|n| [(n, false), (n, true)]) {
+        let clock = Arc::new(ManualClock::at_ms(1_000));
+        let mut source = ranked(&graph, clock.clone(), &[], is_ranked);
+        for split in 0..2 {
+            source.assign(SplitState::fresh(SplitInfo::root(split.to_string()))).unwrap();
+        }
+        let mut out = Outputs::new(3, usize::MAX);
+        let mut read = |source: &mut dyn SourceOperator, times: &[i64]| {
+            feeds[0].lock().unwrap().give(times);
+            while source.poll(at_a_time, &mut out).unwrap() == Polled::Ready {}
+            [0, 2].map(|port| {
+                let batches = std::iter::from_fn(|| out.take(port));
+                let records = batches.flat_map(|batch| {
+                    let (records, _, ranks) = batch.into_ranked::<i64>();
+                    assert_eq!(ranks.map(|ranks| ranks.len()), is_ranked.then_some(records.len()));
+                    records
+                });
+                records.map(|record| record.value).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(read(&mut *source, &times[0]), [vec![10, 20, 15, 30], vec![14]]);
+        let (splits, memory) = (source.snapshot(), source.memory().unwrap());
+        let mut source = ranked(&graph, clock, &memory, is_ranked);
+        splits.into_iter().for_each(|split| source.assign(split).unwrap());
+        assert_eq!(read(&mut *source, &times[1]), [vec![25, 31, 26], vec![24, 9]]);
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ const TYPES: &[&str] = &[
     "ProcessContext",
     "SourceBuilder",
     "DeadLetterSource",
+    "LateAsideSource",
     "Watermarks",
     "Values",
     "Generator",

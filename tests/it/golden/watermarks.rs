@@ -165,3 +165,47 @@ pub const ASSIGNED: Case = Case {
         assert_eq!(found, expected, "each event is in a window or late, once");
     },
 };
+
+/// Less than events are out of order: some are late for their split.
+const TOO_LITTLE_MS: i64 = DISORDER_MS / 2;
+
+/// What is late for its own split goes aside, the same events whatever happens to the job, and none of the others is late.
+pub const ASIDE: Case = Case {
+    covers: &["DeadLetterSource::late_aside", "LateAsideSource::watermarks"],
+    wire: |job, place| {
+        let seed = place.seed;
+        let source = Generator::new(EVENTS, move |index| Event::new(seed, index)).splits(SPLITS);
+        let strategy = Watermarks::bounded(Duration::from_millis(TOO_LITTLE_MS.unsigned_abs()), BY_TIME);
+        let events =
+            job.source("aside", place.gated(source)).dead_letters().late_aside().watermarks(strategy);
+        let windows = Tumbling::of(Duration::from_millis(SIZE_MS.unsigned_abs()));
+        let counts = events.out.key_by(|event| event.key).window("aside-counts", windows).count();
+        let line =
+            |window: WindowResult<u64, u64>| (window.key, format!("{} {}", window.start.0, window.value));
+        place.keep("counts", &counts.out.map(line));
+        let id = |event: Event| (event.key, event.id.to_string());
+        place.keep("late", &events.late.map(id));
+        place.keep("late for windows", &counts.late.map(id));
+    },
+    check: |place| {
+        let mut latest = vec![i64::MIN; SPLITS as usize];
+        let mut counts: BTreeMap<(u64, i64), u64> = BTreeMap::new();
+        let mut late = Vec::new();
+        for event in Event::all(place.seed) {
+            let latest = &mut latest[(event.id % u64::from(SPLITS)) as usize];
+            if event.at.0 < latest.saturating_sub(TOO_LITTLE_MS) {
+                late.push((event.key, event.id.to_string()));
+            } else {
+                *counts.entry((event.key, event.at.0.div_euclid(SIZE_MS) * SIZE_MS)).or_default() += 1;
+            }
+            *latest = event.at.0.max(*latest);
+        }
+        assert!(late.len() > 10, "{late:?}");
+        place.in_order(
+            "counts",
+            counts.into_iter().map(|((key, start), count)| (key, format!("{start} {count}"))),
+        );
+        place.in_any_order("late", late);
+        place.in_any_order("late for windows", []);
+    },
+};
