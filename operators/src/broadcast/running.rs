@@ -1,5 +1,8 @@
 //! The operator of one worker: has records wait, and takes timers, rules and records in the order of event time.
 //!
+//! A record waits in memory, for most are handed on before the next barrier comes. At a barrier, and when they become
+//! many, those that still wait go into rows of their keys.
+//!
 //! What it leaves in a checkpoint besides keyed state, numbers little endian:
 //!
 //! | bytes | what |
@@ -8,6 +11,7 @@
 //! | 4 + n | the book of rules: its length `u32`, and it |
 //! | n | how far event time has come for each key group |
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,8 +38,14 @@ pub(super) fn waiting<T>() -> MapTable<(EventTime, u64), T> {
 /// place is free for these.
 const WAITING: TimeDomain = TimeDomain::Processing;
 
+/// Records that wait in memory, at most: a stream of rules that is silent for long must not fill it.
+const MOST_IN_MEMORY: usize = 1 << 16;
+
 /// The input port of the keyed records; that of the rules is the other.
 const RECORDS: usize = 0;
+
+/// By event time and key, then as they came.
+type InMemory<K, T> = BTreeMap<(EventTime, KeyHash, u64), (K, T)>;
 
 /// What comes next in event time; of one time in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +61,8 @@ pub(super) struct Running<P: BroadcastProcess> {
     book: Book<P::Rule, P::Rules>,
     /// The number of the next record: of equal times the one that came first goes first.
     next_number: u64,
+    /// Records that wait and are in no row.
+    in_memory: InMemory<P::Key, P::In>,
     groups: KeyGroups,
     clock: Arc<dyn Clock>,
     reached: Reached,
@@ -85,6 +97,7 @@ impl<P: BroadcastProcess> Running<P> {
         Ok(Self {
             book: Book::restore(parts.iter().map(|part| part.book), on_rule)?,
             next_number: parts.iter().map(|part| part.next_number).max().unwrap_or(0),
+            in_memory: BTreeMap::new(),
             reached: Reached::of_parts(cx.groups, cx.groups.range(cx.worker, cx.workers), &reached)?,
             process,
             state,
@@ -123,11 +136,23 @@ impl<P: BroadcastProcess> Running<P> {
                 self.late.push(time, value);
                 continue;
             }
-            let number = self.next_number;
+            self.in_memory.insert((time, hash, self.next_number), (key, value));
             self.next_number += 1;
+            if self.in_memory.len() >= MOST_IN_MEMORY {
+                self.put_into_rows()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has all records wait in rows.
+    fn put_into_rows(&mut self) -> OpResult {
+        for ((time, hash, number), (key, value)) in std::mem::take(&mut self.in_memory) {
+            self.at_hand = Some(hash);
             self.state.map(&waiting(), hash, &key)?.insert(&(time, number), value)?;
             self.state.timers.set(WAITING, hash, &key, time.0)?;
         }
+        self.at_hand = None;
         Ok(())
     }
 
@@ -178,7 +203,9 @@ impl<P: BroadcastProcess> Running<P> {
     fn next_due(&self) -> Option<(EventTime, What)> {
         let timer = self.state.next_timer(TimeDomain::Event).map(EventTime).filter(|at| *at <= self.told);
         let rule = self.book.next_time().filter(|at| *at < self.told);
-        let records = self.state.next_timer(WAITING).map(EventTime).filter(|at| *at < self.told);
+        let in_rows = self.state.next_timer(WAITING).map(EventTime);
+        let in_memory = self.in_memory.first_key_value().map(|((at, ..), _)| *at);
+        let records = in_rows.into_iter().chain(in_memory).min().filter(|at| *at < self.told);
         let due = [(timer, What::Timer), (rule, What::Rule), (records, What::Records)];
         due.into_iter().filter_map(|(at, what)| Some((at?, what))).min()
     }
@@ -191,27 +218,45 @@ impl<P: BroadcastProcess> Running<P> {
     /// Hands on all records of `at` of one key, and how many they are. All of them at one go: what they set off
     /// at an earlier time comes behind the last of them, whether a barrier falls here or not.
     fn records_of_a_key(&mut self, at: EventTime) -> OpResult<usize> {
-        let Some((_, hash, key)) = self.state.pop_timer(WAITING, at.0)? else { return Ok(0) };
-        let mut rows = self.state.map(&waiting::<P::In>(), hash, &key)?;
-        let mut due = Vec::new();
-        for row in rows.iter()? {
-            let (place, record) = row?;
-            if place.0 != at {
-                break;
+        let (hash, key, mut due) = match self.state.pop_timer(WAITING, at.0)? {
+            Some((_, hash, key)) => {
+                let due = self.take_rows(at, hash, &key)?;
+                (hash, key, due)
             }
-            due.push((place, record));
-        }
-        for (place, _) in &due {
-            rows.remove(place)?;
-        }
-        drop(rows);
+            None => match self.in_memory.first_key_value() {
+                Some(((_, hash, _), (key, _))) => (*hash, key.clone(), Vec::new()),
+                None => return Ok(0),
+            },
+        };
+        // Numbers in memory are above those in rows.
+        let of_hash =
+            self.in_memory.extract_if((at, hash, 0)..=(at, hash, u64::MAX), |_, (other, _)| *other == key);
+        due.extend(of_hash.map(|(_, (_, record))| record));
         let count = due.len();
-        for (_, record) in due {
+        for record in due {
             self.call(None, hash, &key, at, |process, rules, state, cx| {
                 process.on_record(record, rules, state, cx)
             })?;
         }
         Ok(count)
+    }
+
+    /// Takes the records of `at` out of the rows of a key.
+    fn take_rows(&mut self, at: EventTime, hash: KeyHash, key: &P::Key) -> OpResult<Vec<P::In>> {
+        let mut rows = self.state.map(&waiting::<P::In>(), hash, key)?;
+        let (mut places, mut due) = (Vec::new(), Vec::new());
+        for row in rows.iter()? {
+            let (place, record) = row?;
+            if place.0 != at {
+                break;
+            }
+            places.push(place);
+            due.push(record);
+        }
+        for place in &places {
+            rows.remove(place)?;
+        }
+        Ok(due)
     }
 
     /// Lends the rules and the pieces of the key at hand to user code; `nth` of those sought last, if it was sought.
@@ -309,6 +354,7 @@ impl<P: BroadcastProcess> Operator for Running<P> {
     }
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Frozen, OperatorError> {
+        self.put_into_rows().map_err(|error| OperatorError { place: self.place(), error })?;
         self.state.freeze(epoch)?;
         let mut bytes = self.next_number.to_le_bytes().to_vec();
         put_sized(&self.book.to_bytes()?, &mut bytes)?;

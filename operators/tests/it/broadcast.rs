@@ -150,6 +150,52 @@ fn rules_and_records_that_wait_survive_a_crash() {
     );
 }
 
+/// Those before a barrier wait in rows, those after it in memory.
+#[test]
+fn records_of_one_time_stay_in_order_on_both_sides_of_a_barrier() {
+    let mut script = in_event_time();
+    script
+        .record(5, ('a', 3))
+        .record(6, ('b', 1))
+        .barrier()
+        .record(5, ('a', 1))
+        .record(5, ('b', 2))
+        .barrier();
+    script.record(5, ('a', 2)).watermark(6).barrier().crash().end();
+    let output = sorted(&mut script);
+    let of = |key: char| output.iter().filter(|line| line.contains(&format!("\"{key}"))).collect::<Vec<_>>();
+    assert_eq!(
+        of('a'),
+        [r#"out@5 "a3 by 0, 1""#, r#"out@5 "a1 by 0, 2""#, r#"out@5 "a2 by 0, 3""#, r#"timer@10 "a by 0""#]
+    );
+    assert_eq!(
+        of('b'),
+        [r#"out@5 "b2 by 0, 1""#, r#"out@6 "b1 by 0, 2""#, r#"timer@10 "b by 0""#, r#"timer@11 "b by 0""#]
+    );
+}
+
+/// More records than are held in memory wait for one watermark.
+#[test]
+fn records_that_are_too_many_for_memory_wait_all_the_same() {
+    let most = 70_000u64;
+    let mut script = Harness::new(move |input: Stream<(char, u64)>, taps: &mut Taps| {
+        let rules = input.filter(|(key, _)| *key == 'R').map(|(_, rule)| rule).broadcast();
+        let records =
+            input.filter(|(key, _)| *key != 'R').flat_map(|(key, count)| (0..count).map(move |n| (key, n)));
+        let records = records.key_by(|(key, _)| *key);
+        let judged = records.connect_broadcast("limits", &rules, Limits(TakesEffect::InEventTime));
+        // Each one is the next of its key.
+        let wrong = judged.out.filter(|line| {
+            let (n, count) = (line[1..].split(' ').next().unwrap(), line.split(' ').next_back().unwrap());
+            n.parse::<u64>().unwrap() + 1 != count.parse::<u64>().unwrap()
+        });
+        taps.tap("wrong", &wrong);
+        taps.tap("last", &judged.out.filter(move |line| line.ends_with(&most.to_string())));
+    });
+    script.record(5, ('a', most)).record(5, ('b', 2)).record(6, ('R', 1)).watermark(6);
+    assert_eq!(script.output(), [format!("last@5 \"a{} by 0, {most}\"", most - 1)]);
+}
+
 /// A watermark sets off more than fits into one go: wherever a barrier falls, nothing is lost or comes twice.
 #[test]
 fn a_barrier_may_fall_between_what_a_watermark_sets_off() {
