@@ -40,7 +40,7 @@ demo: build ## find fraud in 5 million payments, from the shard log to committed
 	    --log "$(DEMO_DIR)/log" --labels "$(DEMO_DIR)/labels.jsonl"
 	@echo
 	@"$(BIN)/fraud_detection" run --until-end --workers $(WORKERS) --checkpoint-interval 1s \
-	    --input "$(DEMO_DIR)/log/payments" --alerts "$(DEMO_DIR)/log/alerts" --out "$(DEMO_DIR)/out" \
+	    --input "$(DEMO_DIR)/log/payments" --rules examples/rules.jsonl --alerts "$(DEMO_DIR)/log/alerts" --out "$(DEMO_DIR)/out" \
 	    --state-dir "$(DEMO_DIR)/state" --checkpoint-dir "$(DEMO_DIR)/checkpoints"
 	@echo
 	@"$(BIN)/payments" score --payments $(PAYMENTS) \

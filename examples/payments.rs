@@ -1,12 +1,13 @@
-//! Makes the payments that `fraud_detection` reads, and tells how good its alerts are.
+//! Makes the payments that `fraud_detection` reads, serves what it looks up, and tells how good its alerts are.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use pelton_examples::payments::{Alert, Label, Payment, Scenario, ingest, score};
+use pelton_examples::payments::{Alert, Label, Payment, Scenario, ingest, merchants, score};
 use serde::de::DeserializeOwned;
 
 /// Payments for the fraud detection example.
@@ -42,6 +43,12 @@ enum Command {
         /// Where the labels go, as JSON lines
         #[arg(long, default_value = ".pelton/demo/labels.jsonl")]
         labels: PathBuf,
+    },
+    /// Serve the directory of merchants, for `fraud_detection --merchants`
+    Merchants {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:7070")]
+        listen: SocketAddr,
     },
     /// Hold alerts against the planted labels, and count every payment
     Score {
@@ -85,6 +92,12 @@ fn run(command: Command) -> Result<String> {
             let count = write_labels(&scenario, &labels)?;
             Ok(format!("{written}; {count} planted frauds in {}", labels.display()))
         }
+        Command::Merchants { listen } => {
+            let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen at {listen}"))?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(merchants::serve(listener))?;
+            Ok(String::new())
+        }
         Command::Score { log, alerts, labels, out, payments } => {
             let raised: Vec<Alert> = ingest::read(&log, &alerts).with_context(|| {
                 format!(
@@ -106,7 +119,7 @@ fn run(command: Command) -> Result<String> {
     }
 }
 
-/// Counts every line once: in a window, late for it, or rejected.
+/// Counts every line once: in a window, late, or rejected.
 fn account(out: &Path, lines: u64) -> Result<String> {
     #[derive(serde::Deserialize)]
     struct Turnover {
@@ -120,8 +133,7 @@ fn account(out: &Path, lines: u64) -> Result<String> {
         in_directory::<Turnover>(&out.join("turnover"))?.iter().map(|turnover| turnover.value.payments).sum();
     let late = in_directory::<Payment>(&out.join("late"))?.len() as u64;
     let rejected = in_directory::<serde_json::Value>(&out.join("rejected"))?.len() as u64;
-    let text =
-        format!("{lines} lines: {in_windows} on time, {late} late for their window, {rejected} rejected\n");
+    let text = format!("{lines} lines: {in_windows} on time, {late} late, {rejected} rejected\n");
     if in_windows + late + rejected != lines {
         bail!(
             "{text}that is {} and not {lines}; let the job run to its end (fraud_detection run --until-end), and say how many were generated (--payments)",

@@ -98,7 +98,7 @@ impl Args {
             (_, Workload::Passthrough | Workload::KeyedCount | Workload::TumblingSum) => 200_000_000,
             (_, Workload::Latency) => 20 * self.rate(),
             (_, Workload::Startup | Workload::Recovery) => u64::MAX,
-            (_, Workload::Fraud) => 5_000_000,
+            (_, Workload::Fraud | Workload::FraudCore) => 5_000_000,
             (_, Workload::Over | Workload::SlidingSum | Workload::LogAppend | Workload::LogScan) => {
                 20_000_000
             }
@@ -143,6 +143,8 @@ pub enum Workload {
     Recovery,
     /// The fraud detection example
     Fraud,
+    /// The example `fraud_core`: one process function and a window
+    FraudCore,
     /// The shard log alone: one producer for each worker, each group of appends synced
     LogAppend,
     /// The shard log alone: reading back what was appended, one reader for each worker

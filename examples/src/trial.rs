@@ -33,6 +33,8 @@ pub struct Trial {
     pub name: String,
     /// How many lines of payments there are in the end.
     pub lines: u64,
+    /// What else it is started with.
+    pub flags: Vec<String>,
 }
 
 impl Trial {
@@ -52,6 +54,7 @@ impl Trial {
             .arg(self.place("state"))
             .arg("--checkpoint-dir")
             .arg(self.place("checkpoints"))
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command

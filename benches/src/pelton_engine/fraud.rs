@@ -1,4 +1,4 @@
-//! The example `fraud_detection`, from JSON in the shard log to committed alerts, as its users run
+//! The examples `fraud_detection` and `fraud_core`, from JSON in the shard log to committed alerts, as its users run
 //! it: the built binaries, beside this one.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::job::directory;
-use crate::args::{Args, Backend};
+use crate::args::{Args, Backend, Workload};
 use crate::report::Report;
 use crate::stopwatch::Stopwatch;
 use crate::usage;
@@ -45,7 +45,8 @@ pub fn run(args: &Args) -> Result<Report> {
 }
 
 fn job(args: &Args, directory: &Path) -> Result<Command> {
-    let mut job = Command::new(beside("fraud_detection")?);
+    let program = if args.workload == Workload::FraudCore { "fraud_core" } else { "fraud_detection" };
+    let mut job = Command::new(beside(program)?);
     let backend = match args.backend {
         Backend::Rocksdb => "rocksdb",
         Backend::Memory => "memory",

@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<Report> {
         Workload::Latency => latency::run(args),
         Workload::Startup => process::startup(args),
         Workload::Recovery => process::recovery(args),
-        Workload::Fraud => fraud::run(args),
+        Workload::Fraud | Workload::FraudCore => fraud::run(args),
         Workload::LogAppend | Workload::LogScan => log::run(args),
     }
 }

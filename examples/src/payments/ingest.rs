@@ -123,24 +123,33 @@ pub fn fill(
 /// # Errors
 /// The stream does not exist or is damaged, or a record is no `T`.
 pub fn read<T: DeserializeOwned>(log: &Path, stream: &str) -> Result<Vec<T>> {
+    let parse = |line: &Vec<u8>| {
+        let value = serde_json::from_slice(line);
+        value.with_context(|| format!("{stream}: {}", String::from_utf8_lossy(line)))
+    };
+    lines(log, stream)?.iter().flatten().map(parse).collect()
+}
+
+/// All committed records of each shard of a stream, in order.
+///
+/// # Errors
+/// The stream does not exist or is damaged.
+pub fn lines(log: &Path, stream: &str) -> Result<Vec<Vec<Vec<u8>>>> {
     let directory = ShardLog::open(log, &Options::default())?;
-    let mut values = Vec::new();
+    let mut shards = Vec::new();
     for shard in directory.shards(stream)? {
         let mut reader = directory.reader(stream, shard, StartPosition::Oldest)?;
+        let mut lines = Vec::new();
         loop {
             let batch = reader.poll(READ.0, READ.1)?;
             if batch.is_empty() {
                 break;
             }
-            for record in &batch {
-                let value = serde_json::from_slice(record.data);
-                values.push(
-                    value.with_context(|| format!("{stream}, shard {shard}, record {}", record.sequence))?,
-                );
-            }
+            lines.extend(batch.iter().map(|record| record.data.to_vec()));
         }
+        shards.push(lines);
     }
-    Ok(values)
+    Ok(shards)
 }
 
 #[cfg(test)]

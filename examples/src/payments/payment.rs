@@ -1,4 +1,4 @@
-//! Payments and alerts: what flows into the job and out of it, as JSON of about 100 bytes.
+//! Payments, what the job adds to them, and alerts: what flows into it, through it and out of it.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use pelton::prelude::EventTime;
 
 use super::country::Country;
+use super::merchants::Merchant;
 
 /// A card; what payments are keyed by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct MerchantId(pub u32);
 #[serde(transparent)]
 pub struct Cents(pub i64);
 
-/// A card payment.
+/// A card payment: JSON of about 100 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// Unique.
@@ -71,6 +72,26 @@ impl fmt::Display for Rule {
     }
 }
 
+/// What a card has paid in the 24 hours up to a payment, with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Day {
+    /// How many payments.
+    pub payments: u64,
+    /// Their sum.
+    pub sum: Cents,
+    /// To how many merchants.
+    pub merchants: u64,
+}
+
+/// A payment, and the day of its card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scored {
+    /// The payment.
+    pub payment: Payment,
+    /// What its card has paid in 24 hours.
+    pub day: Day,
+}
+
 /// A suspicion, with what raised it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Alert {
@@ -83,6 +104,38 @@ pub struct Alert {
     pub evidence: Vec<u64>,
     /// How sure the rule is: 1 to 100.
     pub score: u8,
+    /// What the card had paid in 24 hours, where the job knows.
+    pub day: Option<Day>,
+    /// Whom the payment that raised it paid.
+    pub merchant: MerchantId,
+    /// What the directory says of the merchant; nothing if it does not know him, or did not answer.
+    pub listed: Option<Merchant>,
+}
+
+impl Alert {
+    /// What `rule` says at `payment`, with nothing known around it yet.
+    #[must_use]
+    pub fn new(rule: Rule, payment: &Payment, evidence: Vec<u64>, score: u8) -> Self {
+        let Payment { card, merchant, .. } = *payment;
+        Self { rule, card, evidence, score, day: None, merchant, listed: None }
+    }
+}
+
+/// What was paid in a country in five minutes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Turnover {
+    /// How many payments.
+    pub payments: u64,
+    /// Their sum.
+    pub sum: Cents,
+}
+
+impl Turnover {
+    /// Adds a payment.
+    pub fn add(&mut self, payment: &Payment) {
+        self.payments += 1;
+        self.sum.0 += payment.amount.0;
+    }
 }
 
 #[cfg(test)]

@@ -1,91 +1,115 @@
 //! The rules: what is remembered of a card, and when a payment raises an alert.
 //!
-//! Plain functions over plain structs, which a keyed process function wraps. What they decide
-//! depends on the payments of the card in their order of arrival and on event times alone, never
-//! on when a watermark comes: timers only free what no payment can need any more
-//! ([`Card::forget`]).
+//! Plain functions over plain structs, without any dataflow. What they decide follows from the payments
+//! of the card in the order in which they get them.
+//!
+//! In reading order: [`ProbeThenHit`], [`ImpossibleTravel`], [`VelocityBurst`] and [`Overspend`] are one rule each.
+//! [`Rules`] are those whose thresholds may change while the job runs, by a [`RuleChange`]. [`arrival`] puts all
+//! four together in another way, for the job `fraud_core`.
 
+pub mod arrival;
 mod overspend;
 mod probe;
 mod travel;
 mod velocity;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::generator::LATENESS_MS;
-use super::payment::{Alert, EventTime, Payment};
+use super::payment::{Alert, EventTime, Scored};
 
 pub use overspend::{Overspend, Spending};
 pub use probe::{ProbeThenHit, Probed};
 pub use travel::{ImpossibleTravel, Sighting};
 pub use velocity::{Recent, VelocityBurst};
 
-/// How late a payment may come and still be judged by everything before it: what a rule remembers
-/// is kept this much longer than the rule itself looks back.
-pub const LATENESS: Duration = Duration::from_millis(LATENESS_MS.unsigned_abs());
-
 /// What is remembered of a card.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
-    /// A payment that may have tried the card out.
-    pub probed: Option<Probed>,
     /// Where it paid last.
     pub seen: Option<Sighting>,
     /// What it paid in the last minute.
     pub recent: Recent,
-    /// What it usually pays.
-    pub spending: Spending,
 }
 
-impl Card {
-    /// Frees what no payment can need once event time has reached `at`.
-    pub fn forget(&mut self, at: EventTime, rules: &Rules) {
-        if self.probed.is_some_and(|probed| rules.probe.needed_until(&probed) <= at) {
-            self.probed = None;
+/// The rules in effect with their thresholds; `None` is one that is off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Two places at once.
+    pub travel: Option<ImpossibleTravel>,
+    /// Many payments in a short time.
+    pub velocity: Option<VelocityBurst>,
+    /// Far more than usual.
+    pub spend: Option<Overspend>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            travel: Some(ImpossibleTravel::default()),
+            velocity: Some(VelocityBurst::default()),
+            spend: Some(Overspend::default()),
         }
     }
 }
 
-/// All rules, with their thresholds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rules {
-    /// A tiny payment, then a large one.
-    pub probe: ProbeThenHit,
+/// From a moment on a rule has other thresholds:
+/// `{"from":1767573000000,"set":{"overspend":{"factor":4}}}`, what is left out being its default;
+/// or is off: `{"from":1767573000000,"set":{"overspend":null}}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleChange {
+    /// The event time of the first payments that it holds for.
+    pub from: EventTime,
+    /// The rule.
+    pub set: Setting,
+}
+
+/// A rule, as it shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Setting {
     /// Two places at once.
-    pub travel: ImpossibleTravel,
+    ImpossibleTravel(Option<ImpossibleTravel>),
     /// Many payments in a short time.
-    pub velocity: VelocityBurst,
+    VelocityBurst(Option<VelocityBurst>),
     /// Far more than usual.
-    pub spend: Overspend,
+    Overspend(Option<Overspend>),
 }
 
 impl Rules {
-    /// Judges `payment` by what is remembered of its card, and remembers it.
-    ///
-    /// Gives the time from which [`Card::forget`] has something to free, if there is a new one.
-    pub fn check(
-        &self,
-        payment: &Payment,
-        card: &mut Card,
-        mut raise: impl FnMut(Alert),
-    ) -> Option<EventTime> {
-        if let Some(alert) = self.travel.check(payment, &mut card.seen) {
-            raise(alert);
+    /// Changes a rule.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::ImpossibleTravel(rule) => self.travel = rule,
+            Setting::VelocityBurst(rule) => self.velocity = rule,
+            Setting::Overspend(rule) => self.spend = rule,
         }
-        if let Some(alert) = self.velocity.check(payment, &mut card.recent) {
-            raise(alert);
+    }
+
+    /// Judges a payment by its day and by what is remembered of its card, and remembers it. A rule that is off remembers
+    /// nothing.
+    pub fn check(&self, Scored { payment, day }: &Scored, card: &mut Card, mut raise: impl FnMut(Alert)) {
+        let travel = self.travel.and_then(|rule| rule.check(payment, &mut card.seen));
+        let velocity = self.velocity.and_then(|rule| rule.check(payment, &mut card.recent));
+        let spend = self.spend.and_then(|rule| rule.check(payment, &Spending::before(payment, day)));
+        for alert in [travel, velocity, spend].into_iter().flatten() {
+            raise(Alert { day: Some(*day), ..alert });
         }
-        if let Some(alert) = self.spend.check(payment, &mut card.spending) {
-            raise(alert);
-        }
-        let before = card.probed;
-        if let Some(alert) = self.probe.check(payment, &mut card.probed) {
-            raise(alert);
-        }
-        card.probed.filter(|_| card.probed != before).map(|probed| self.probe.needed_until(&probed))
+    }
+}
+
+/// A duration as a number of milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        (duration.as_millis() as u64).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
 
@@ -117,55 +141,55 @@ mod fixture {
 mod tests {
     use super::fixture::{paid, paid_in};
     use super::*;
-    use crate::payments::{Country, Rule};
+    use crate::payments::{Country, Day, Rule};
 
-    fn raised(payments: &[Payment], mut between: impl FnMut(&mut Card, &Payment)) -> Vec<Alert> {
-        let (rules, mut card, mut alerts) = (Rules::default(), Card::default(), Vec::new());
-        for payment in payments {
-            between(&mut card, payment);
-            rules.check(payment, &mut card, |alert| alerts.push(alert));
+    fn change(json: &str) -> RuleChange {
+        let change: RuleChange = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            serde_json::from_str::<RuleChange>(&serde_json::to_string(&change).unwrap()).unwrap(),
+            change
+        );
+        change
+    }
+
+    #[test]
+    fn a_change_sets_one_rule_and_leaves_the_others() {
+        let mut rules = Rules::default();
+        rules.set(change(r#"{"from":5,"set":{"overspend":{"factor":4}}}"#).set);
+        assert_eq!(rules.spend, Some(Overspend { factor: 4, ..Overspend::default() }));
+        rules.set(change(r#"{"from":6,"set":{"velocity-burst":{"payments":3,"within_ms":500}}}"#).set);
+        let within = std::time::Duration::from_millis(500);
+        assert_eq!(rules.velocity, Some(VelocityBurst { payments: 3, within }));
+        rules.set(change(r#"{"from":7,"set":{"impossible-travel":null}}"#).set);
+        assert_eq!(rules.travel, None);
+        assert_eq!(rules.spend, Some(Overspend { factor: 4, ..Overspend::default() }));
+    }
+
+    #[test]
+    fn a_slip_in_a_change_is_told_of() {
+        for (json, said) in [
+            (r#"{"from":5,"set":{"overspent":{"factor":4}}}"#, "unknown variant `overspent`"),
+            (r#"{"from":5,"set":{"overspend":{"faktor":4}}}"#, "unknown field `faktor`"),
+            (r#"{"set":{"overspend":{}}}"#, "missing field `from`"),
+        ] {
+            let error = serde_json::from_str::<RuleChange>(json).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
-        alerts
     }
 
     #[test]
-    fn one_payment_may_break_several_rules() {
-        let alerts = raised(&[paid(1, 0, 100), paid_in(Country::AU, 2, 30, 90_000)], |_, _| ());
-        let rules: Vec<Rule> = alerts.iter().map(|alert| alert.rule).collect();
-        assert_eq!(rules, [Rule::ImpossibleTravel, Rule::ProbeThenHit]);
-        assert!(alerts.iter().all(|alert| alert.evidence == [1, 2]));
-    }
-
-    #[test]
-    fn a_check_says_from_when_on_there_is_something_to_forget() {
-        let (rules, mut card) = (Rules::default(), Card::default());
-        let until = rules.check(&paid(1, 100, 100), &mut card, |_| ()).unwrap();
-        assert_eq!(rules.check(&paid(2, 101, 5_000), &mut card, |_| ()), None);
-        let before = EventTime(until.0 - 1);
-        card.forget(before, &rules);
-        assert!(card.probed.is_some());
-        card.forget(until, &rules);
-        assert!(card.probed.is_none());
-    }
-
-    /// Watermarks lie at least a payment's lateness behind, so timers up to there may have fired,
-    /// or none at all: the alerts are the same.
-    #[test]
-    fn when_timers_fire_does_not_matter() {
-        let scenario = crate::payments::Scenario { seed: 2, cards: 40, lines: 60_000 };
-        let mut by_card = std::collections::BTreeMap::<_, Vec<Payment>>::new();
-        for index in 0..scenario.lines {
-            if let crate::payments::Line::Payment(payment) = scenario.line(index) {
-                by_card.entry(payment.card).or_default().push(payment);
+    fn a_rule_that_is_off_raises_nothing_and_the_others_know_the_day() {
+        let day = Day { payments: 9, sum: super::super::Cents(98_000), merchants: 3 };
+        let payments = [paid(1, 0, 100), paid_in(Country::AU, 2, 30, 90_000)];
+        let raised = |rules: &Rules| {
+            let (mut card, mut alerts) = (Card::default(), Vec::new());
+            for payment in payments {
+                rules.check(&Scored { payment, day }, &mut card, |alert| alerts.push(alert));
             }
-        }
-        let mut probes = 0;
-        for payments in by_card.values() {
-            let never = raised(payments, |card, _| probes += usize::from(card.probed.is_some()));
-            let early =
-                raised(payments, |card, payment| card.forget(payment.time + LATENESS, &Rules::default()));
-            assert_eq!(never, early);
-        }
-        assert!(probes > 100, "the scenario has next to no probes: {probes}");
+            assert!(alerts.iter().all(|alert: &Alert| alert.day == Some(day)));
+            alerts.iter().map(|alert| alert.rule).collect::<Vec<Rule>>()
+        };
+        assert_eq!(raised(&Rules::default()), [Rule::ImpossibleTravel, Rule::Overspend]);
+        assert_eq!(raised(&Rules { spend: None, ..Rules::default() }), [Rule::ImpossibleTravel]);
     }
 }

@@ -80,14 +80,23 @@ pub fn score(labels: &[Label], alerts: &[Alert]) -> Vec<RuleScore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::{Card, CardId, Line, Rules, Scenario};
+    use crate::payments::rules::arrival::{ArrivalCard, ArrivalRules};
+    use crate::payments::{CardId, Line, MerchantId, Scenario};
 
     fn label(rule: Rule, payments: &[u64]) -> Label {
         Label { rule, card: CardId(1), payments: payments.into() }
     }
 
     fn alert(rule: Rule, evidence: &[u64]) -> Alert {
-        Alert { rule, card: CardId(1), evidence: evidence.into(), score: 50 }
+        Alert {
+            rule,
+            card: CardId(1),
+            evidence: evidence.into(),
+            score: 50,
+            day: None,
+            merchant: MerchantId(1),
+            listed: None,
+        }
     }
 
     #[test]
@@ -113,8 +122,8 @@ mod tests {
     #[test]
     fn the_rules_are_good_and_not_perfect() {
         let scenario = Scenario::new(42, 1_000_000);
-        let rules = Rules::default();
-        let mut cards = vec![Card::default(); scenario.cards as usize];
+        let rules = ArrivalRules::default();
+        let mut cards = vec![ArrivalCard::default(); scenario.cards as usize];
         let mut alerts = Vec::new();
         for index in 0..scenario.lines {
             if let Line::Payment(payment) = scenario.line(index) {

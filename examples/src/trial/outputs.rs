@@ -10,11 +10,11 @@ use crate::payments::{Alert, ingest};
 /// What the job has written.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// Alerts by card, in order.
+    /// Alerts by card and rule, in order.
     pub alerts: BTreeMap<String, Vec<String>>,
     /// Turnovers of windows, as JSON.
     pub turnover: Vec<String>,
-    /// Payments that came too late for their window, as JSON.
+    /// Payments that came too late to be judged, as JSON.
     pub late: Vec<String>,
     /// Lines that were no payments, as JSON.
     pub rejected: Vec<String>,
@@ -28,30 +28,35 @@ impl Trial {
     pub fn outputs(&self) -> Result<Outputs> {
         let mut alerts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for alert in ingest::read::<Alert>(&self.log_directory(), &self.alerts())? {
-            alerts.entry(format!("{:?}", alert.card)).or_default().push(format!("{alert:?}"));
+            alerts.entry(format!("{:?}, {}", alert.card, alert.rule)).or_default().push(format!("{alert:?}"));
         }
-        let lines = |output: &str| -> Result<Vec<String>> {
-            let mut lines = Vec::new();
-            let directory = self.place("out").join(output);
-            for entry in std::fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|extension| extension == "jsonl") {
-                    lines.extend(std::fs::read_to_string(path)?.lines().map(str::to_owned));
-                }
-            }
-            Ok(lines)
-        };
         Ok(Outputs {
             alerts,
-            turnover: lines("turnover")?,
-            late: lines("late")?,
-            rejected: lines("rejected")?,
+            turnover: self.lines_of("turnover")?,
+            late: self.lines_of("late")?,
+            rejected: self.lines_of("rejected")?,
         })
+    }
+
+    /// The lines of the files of one output.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn lines_of(&self, output: &str) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let directory = self.place("out").join(output);
+        for entry in std::fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                lines.extend(std::fs::read_to_string(path)?.lines().map(str::to_owned));
+            }
+        }
+        Ok(lines)
     }
 }
 
 impl Outputs {
-    /// Every one of `lines` lines is counted once: in a window, late for it, or rejected.
+    /// Every one of `lines` lines is counted once: in a window, late, or rejected.
     ///
     /// # Errors
     /// One is not, or is twice.
@@ -72,24 +77,40 @@ impl Outputs {
         Ok(())
     }
 
-    /// Has the same alerts as `expected`, those of each card in the same order, and rejects the same lines.
-    /// Which payments are late depends on when they are read.
+    /// Has the same alerts as `expected`, those of each card and rule in the same order, and rejects the same lines.
     ///
     /// # Errors
     /// It has not.
     pub fn compare(&self, expected: &Self) -> Result<()> {
-        for (card, alerts) in &expected.alerts {
-            let found = self.alerts.get(card).map_or(&[][..], Vec::as_slice);
-            ensure!(alerts == found, "the alerts of {card} are {found:?}, and should be {alerts:?}");
+        for (of, alerts) in &expected.alerts {
+            let found = self.alerts.get(of).map_or(&[][..], Vec::as_slice);
+            ensure!(alerts == found, "the alerts of {of} are {found:?}, and should be {alerts:?}");
         }
-        let others: Vec<_> = self.alerts.keys().filter(|card| !expected.alerts.contains_key(*card)).collect();
+        let others: Vec<_> = self.alerts.keys().filter(|of| !expected.alerts.contains_key(*of)).collect();
         ensure!(others.is_empty(), "there should be no alerts of {others:?}");
-        let sorted = |outputs: &Self| {
-            let mut lines = outputs.rejected.clone();
-            lines.sort();
-            lines
-        };
-        ensure!(sorted(self) == sorted(expected), "other lines were rejected");
-        Ok(())
+        same("rejected lines", &self.rejected, &expected.rejected)
     }
+
+    /// Has the same alerts as `expected`, and everything else is the same too: late payments and turnovers follow from the
+    /// payments alone, where records that are late for their shard go aside.
+    ///
+    /// # Errors
+    /// It has not, or is not.
+    pub fn compare_all(&self, expected: &Self) -> Result<()> {
+        self.compare(expected)?;
+        same("late payments", &self.late, &expected.late)?;
+        same("turnovers", &self.turnover, &expected.turnover)
+    }
+}
+
+/// In any order.
+fn same(what: &str, found: &[String], expected: &[String]) -> Result<()> {
+    let sorted = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        lines.sort();
+        lines
+    };
+    let (found, expected) = (sorted(found), sorted(expected));
+    ensure!(found == expected, "the {what} are {found:?}, and should be {expected:?}");
+    Ok(())
 }

@@ -60,7 +60,10 @@ impl Soak {
     /// The job fails, or its outputs are not what they should be. Everything is left as it is.
     pub fn run(&self, tell: &mut dyn Write) -> Result<String> {
         let lines = self.rounds * self.lines_per_round;
-        let trial = |name: &str| Trial { root: self.directory.clone(), name: name.to_owned(), lines };
+        let trial = |name: &str| {
+            let (root, name) = (self.directory.clone(), name.to_owned());
+            Trial { root, name, lines, flags: Vec::new() }
+        };
         let (disturbed, undisturbed) = (trial("disturbed"), trial("undisturbed"));
         let log = self.prepare()?;
         let scenario = &Scenario::new(self.seed, lines);
@@ -98,7 +101,7 @@ impl Soak {
         let (found, expected) = (disturbed.outputs()?, undisturbed.outputs()?);
         expected.conserve(lines).context("the undisturbed run")?;
         found.conserve(lines)?;
-        found.compare(&expected)?;
+        found.compare_all(&expected)?;
         undisturbed.agree().context("the undisturbed run")?;
         disturbed.agree()?;
         let [kills, stops, both] = counts;

@@ -1,20 +1,25 @@
-//! The fraud example killed with SIGKILL within the steps that exactly once rests on, not only between
+//! The example `fraud_core` killed with SIGKILL within the steps that exactly once rests on, not only between
 //! them: while a checkpoint is restored, while one is taken, while one is committed.
 //!
 //! A kill is aimed: the test waits for the file that tells that such a step is under way. Whether it has hit
-//! is judged from what the process has left behind, and it goes on until each step has been hit.
+//! is judged from what the process has left behind, and it goes on until each step has been hit. The job is the one that is
+//! quick enough to have alerts in each of its checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use pelton::state::checkpoint::log::{self, Found};
 use pelton::state::checkpoint::manifest::{Entry, Manifest};
 
-use pelton_examples::trial::Trial;
+use pelton_examples::payments::{Scenario, ingest};
+use pelton_examples::trial::{Outputs, PAYMENTS, Trial};
 
-use super::exactly_once::{Random, compare, finish, generate, lives_through, start, trial};
+use super::exactly_once::{Random, lives_through};
+
+const JOB: &str = env!("CARGO_BIN_EXE_fraud_core");
+const LINES: u64 = 400_000;
 
 /// How often the job is killed at least. `PELTON_ROUNDS` sets it.
 const KILLS: u32 = 15;
@@ -45,6 +50,22 @@ enum Hit {
     Commit,
     /// None of these.
     Between,
+}
+
+fn trial(root: &Path, name: &str) -> Trial {
+    Trial { root: root.to_owned(), name: name.to_owned(), lines: LINES, flags: Vec::new() }
+}
+
+fn start(trial: &Trial, workers: u64) -> Child {
+    let mut command = trial.command(Path::new(JOB), workers);
+    command.args(["--until-end", "--status", "off", "--checkpoint-interval", "1ms"]);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn outputs(trial: &Trial) -> Outputs {
+    let outputs = trial.outputs().unwrap();
+    outputs.conserve(LINES).unwrap();
+    outputs
 }
 
 /// The highest number among the names in `directory`, 0 if there is none.
@@ -114,7 +135,7 @@ fn kill_once(run: &Trial, random: &mut Random) -> Option<Hit> {
     let aim = [Aim::Restore, Aim::Checkpoint, Aim::Commit][random.below(3) as usize];
     let before = highest(&run.place("checkpoints").join("manifest"));
     let workers = 1 + random.below(3);
-    let mut child = start(run, workers, &["--status", "off", "--checkpoint-interval", "1ms"]);
+    let mut child = start(run, workers);
     if !waits_for(aim, run, before, &mut child, random) {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -135,10 +156,10 @@ fn killed_within_restores_checkpoints_and_commits_the_outputs_are_those_of_an_un
     let kills = std::env::var("PELTON_ROUNDS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    generate(root);
+    ingest::generate(&Scenario::new(7, LINES), &root.join("log"), PAYMENTS, 4, 2).unwrap();
     let undisturbed = trial(root, "undisturbed");
-    finish(&undisturbed, 2);
-    let expected = undisturbed.outputs().unwrap();
+    undisturbed.finish(Path::new(JOB), 2).unwrap();
+    let expected = outputs(&undisturbed);
 
     let mut hits: BTreeMap<Hit, u32> = BTreeMap::new();
     let mut killed = 0;
@@ -150,8 +171,8 @@ fn killed_within_restores_checkpoints_and_commits_the_outputs_are_those_of_an_un
             killed += 1;
             *hits.entry(hit).or_default() += 1;
         }
-        finish(&disturbed, 2);
-        compare(&expected, &disturbed);
+        disturbed.finish(Path::new(JOB), 2).unwrap();
+        outputs(&disturbed).compare(&expected).unwrap();
         disturbed.agree().unwrap();
         if killed >= kills && is_enough(&hits) {
             println!("{killed} kills have hit {hits:?}");

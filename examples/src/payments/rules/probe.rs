@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::LATENESS;
+use super::arrival::LATENESS;
 use crate::payments::{Alert, Cents, EventTime, Payment, Rule};
 
 /// Thresholds of the rule.
@@ -37,23 +37,36 @@ pub struct Probed {
 impl ProbeThenHit {
     /// Judges `payment`, and remembers it if it may be a probe.
     pub fn check(&self, payment: &Payment, probed: &mut Option<Probed>) -> Option<Alert> {
-        if payment.amount <= self.probe {
+        if self.is_probe(payment) {
             if probed.is_none_or(|probed| probed.at <= payment.time) {
                 *probed = Some(Probed { at: payment.time, id: payment.id });
             }
             return None;
         }
         let probe = (*probed)?;
-        let hits = payment.amount >= self.hit
-            && payment.time >= probe.at
-            && payment.time.since(probe.at) <= self.within;
-        hits.then(|| Alert {
-            rule: Rule::ProbeThenHit,
-            card: payment.card,
-            evidence: vec![probe.id, payment.id],
-            // A hit of ten times the threshold is as sure as it gets.
-            score: (60 + 4 * payment.amount.0 / self.hit.0).clamp(60, 100) as u8,
-        })
+        let hits =
+            self.is_hit(payment) && payment.time >= probe.at && payment.time.since(probe.at) <= self.within;
+        hits.then(|| self.alert(probe.id, payment))
+    }
+
+    /// Whether `payment` may try a card out.
+    #[must_use]
+    pub fn is_probe(&self, payment: &Payment) -> bool {
+        payment.amount <= self.probe
+    }
+
+    /// Whether `payment` may be what a probe was for.
+    #[must_use]
+    pub fn is_hit(&self, payment: &Payment) -> bool {
+        payment.amount >= self.hit
+    }
+
+    /// What is to be said of a payment with the id `probe`, and the hit after it.
+    #[must_use]
+    pub fn alert(&self, probe: u64, hit: &Payment) -> Alert {
+        // A hit of ten times the threshold is as sure as it gets.
+        let score = (60 + 4 * hit.amount.0 / self.hit.0.max(1)).clamp(60, 100) as u8;
+        Alert::new(Rule::ProbeThenHit, hit, vec![probe, hit.id], score)
     }
 
     /// When no payment can come any more that this probe belongs to.

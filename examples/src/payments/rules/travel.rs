@@ -50,13 +50,9 @@ impl ImpossibleTravel {
         let between = here.at.since(there.at).max(there.at.since(here.at));
         let travelled = u128::from(self.speed_kmh) * between.as_millis() / 3_600_000;
         let impossible = u128::from(km) > u128::from(self.near_km) + travelled;
-        impossible.then(|| Alert {
-            rule: Rule::ImpossibleTravel,
-            card: payment.card,
-            evidence: vec![there.id, here.id],
-            // From the other side of the globe it is sure.
-            score: (50 + km / 200).min(100) as u8,
-        })
+        // From the other side of the globe it is sure.
+        let score = (50 + km / 200).min(100) as u8;
+        impossible.then(|| Alert::new(Rule::ImpossibleTravel, payment, vec![there.id, here.id], score))
     }
 }
 

@@ -14,6 +14,7 @@ pub struct VelocityBurst {
     /// So many payments are a burst.
     pub payments: usize,
     /// Within this time.
+    #[serde(rename = "within_ms", with = "super::millis")]
     pub within: Duration,
 }
 
@@ -69,7 +70,7 @@ impl VelocityBurst {
         let took = payment.time.since(first).as_millis() as u64;
         // A burst that took no time at all is sure.
         let score = (100 - 50 * took.min(fastest) / fastest.max(1)) as u8;
-        Some(Alert { rule: Rule::VelocityBurst, card: payment.card, evidence, score })
+        Some(Alert::new(Rule::VelocityBurst, payment, evidence, score))
     }
 }
 
