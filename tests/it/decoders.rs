@@ -22,7 +22,7 @@ const SLOW_ROUNDS: u64 = 300;
 /// A target by name.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     ("log", streams::log),
     ("log_layouts", streams::layouts),
     ("manifest", state::manifest),
@@ -35,6 +35,7 @@ const TARGETS: [Target; 13] = [
     ("rows", connectors::rows),
     ("parcel", pelton_dataflow::fuzzing::parcel),
     ("config", |bytes| text(bytes, pelton_cli::fuzzing::config)),
+    ("bodies", pelton_kinesis::wire::fuzzing::bodies),
     ("words", |bytes| text(bytes, pelton_cli::fuzzing::words)),
 ];
 

@@ -41,6 +41,15 @@ denied("DescribeStream", "orders", producer.describe_stream, StreamName="orders"
 denied("DeleteStream", "clicks", producer.delete_stream, StreamName="clicks")
 where = {"ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
 denied("GetShardIterator", "clicks", producer.get_shard_iterator, StreamName="clicks", **where)
+# What is named in one way may not cover what is named in another.
+arn = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream"
+denied(
+    "DescribeStreamConsumer",
+    "orders",
+    producer.describe_stream_consumer,
+    StreamARN=f"{arn}/clicks",
+    ConsumerARN=f"{arn}/orders/consumer/reader:1700000000",
+)
 iterator = operator.get_shard_iterator(StreamName="clicks", **where)["ShardIterator"]
 denied("GetRecords", "clicks", producer.get_records, ShardIterator=iterator)
 assert operator.get_records(ShardIterator=iterator)["Records"]
