@@ -175,8 +175,15 @@ pub async fn delete(service: &Arc<Service>, request: &Request) -> Result<Reply> 
         })
         .await;
     if let Err(error) = deleted {
-        // Nothing of it is used any more: the next `DeleteStream`, or the next start, tries again.
-        stream.show_status(Status::Active);
+        let (own, kept) = (service.clone(), stream.clone());
+        // What is refused must not be done later, by the next start. What was begun is brought to its end by it.
+        crate::blocking(move || {
+            if own.log.describe_stream(&kept.record().name).is_ok() {
+                kept.change(&own.catalog, |record| record.status = Status::Active)?;
+            }
+            Ok(())
+        })
+        .await?;
         return Err(error);
     }
     service.readers.forget(record.log_id);

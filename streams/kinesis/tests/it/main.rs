@@ -4,6 +4,7 @@
 
 mod boto;
 mod client;
+mod connections;
 mod crash;
 mod reshard;
 mod support;

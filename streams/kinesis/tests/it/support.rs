@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use pelton_kinesis::server::Server;
+use pelton_kinesis::server::{Server, TlsFiles};
 use pelton_kinesis::{Service, Settings};
 use tokio::sync::oneshot;
 
@@ -23,12 +23,17 @@ impl Running {
     }
 
     pub fn serve(service: Arc<Service>) -> Self {
+        Self::serve_by(service, None)
+    }
+
+    pub fn serve_by(service: Arc<Service>, tls: Option<TlsFiles>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let server = Server::bind(service, "127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+                let address = "127.0.0.1:0".parse().unwrap();
+                let server = Server::bind(service, address, tls.as_ref()).await.unwrap();
                 tell.send(server.address().unwrap()).unwrap();
                 server.run(async { stopped.await.unwrap_or_default() }).await;
             });

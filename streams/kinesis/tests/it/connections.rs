@@ -1,0 +1,106 @@
+//! Connections: TLS and not, HTTP/1.1 and HTTP/2 on one port, and clients that do not behave.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use pelton_kinesis::server::TlsFiles;
+use pelton_kinesis::{Service, Settings};
+use serde_json::json;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
+
+use crate::client::Client;
+use crate::support::Running;
+
+/// How a client of HTTP/2 begins: the preface, and settings of which it has none.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// Where the type of a frame of HTTP/2 stands, and that of settings.
+const TYPE_AT: usize = 3;
+const SETTINGS: u8 = 4;
+
+fn file(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls").join(name)
+}
+
+fn server(tls: bool) -> (tempfile::TempDir, Running) {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::open(data.path(), Settings::default()).unwrap();
+    let files = TlsFiles { certificates: file("cert.pem"), key: file("key.pem") };
+    let running = Running::serve_by(Arc::new(service), tls.then_some(files));
+    (data, running)
+}
+
+/// What the first nine bytes are that a server of HTTP/2 says.
+fn first_frame(mut stream: impl Read + Write) -> [u8; 9] {
+    stream.write_all(PREFACE).unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).unwrap();
+    frame
+}
+
+fn health(mut stream: impl Read + Write) -> String {
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // That the connection ends without a word is TLS's to complain of.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+fn by_tls(server: &Running, protocols: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("cert.pem")).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(server.address).unwrap());
+    stream.conn.complete_io(&mut stream.sock).unwrap();
+    stream
+}
+
+#[test]
+fn one_port_speaks_both_versions_of_http() {
+    let (_data, server) = server(false);
+    let connect = || TcpStream::connect(server.address).unwrap();
+    assert_eq!(first_frame(connect())[TYPE_AT], SETTINGS);
+    let answer = health(connect());
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
+}
+
+#[test]
+fn tls_agrees_on_a_version_of_http() {
+    let (_data, server) = server(true);
+    let stream = by_tls(&server, &["h2", "http/1.1"]);
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    assert_eq!(first_frame(stream)[TYPE_AT], SETTINGS);
+    for protocols in [&["http/1.1"][..], &[]] {
+        let answer = health(by_tls(&server, protocols));
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{protocols:?}: {answer}");
+    }
+    // Who does not speak TLS is let go of, and nobody else is held up.
+    let mut plain = TcpStream::connect(server.address).unwrap();
+    plain.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(!health(by_tls(&server, &[])).is_empty());
+}
+
+#[test]
+fn clients_that_do_not_behave_hold_up_nobody() {
+    let (_data, server) = server(false);
+    let connect = || TcpStream::connect(server.address).unwrap();
+    // Half a head, half a body, nothing at all, garbage, and one that has hung up.
+    let mut held = [connect(), connect(), connect(), connect()];
+    held[0].write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le").unwrap();
+    held[1].write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"Stream").unwrap();
+    held[2].write_all(&[0xff; 4096]).unwrap();
+    let gone = connect();
+    gone.shutdown(std::net::Shutdown::Write).unwrap();
+    drop(gone);
+    let mut client = Client::to(server.address).unwrap();
+    client.get("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 }));
+    assert_eq!(client.put("s", "k", &["data".to_owned()]).unwrap().len(), 1);
+}
