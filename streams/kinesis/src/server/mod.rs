@@ -179,16 +179,15 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
     let (head, body) = request.into_parts();
+    // A length that is told beforehand is the least that is to come.
+    let is_too_large = hyper::body::Body::size_hint(&body).lower() > MOST_BODY_BYTES as u64;
     let mut response = match (&head.method, head.uri.path()) {
+        (&Method::POST, _) if is_too_large => too_large(),
         (&Method::POST, _) => {
             let body = Limited::new(body, MOST_BODY_BYTES).collect();
             match tokio::time::timeout(BODY_TIMEOUT, body).await {
                 Ok(Ok(body)) => dispatch::answer(service, &head, body.to_bytes()).await,
-                Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                    let mut response = refuse("The request is too large.");
-                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                    response
-                }
+                Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
                 Ok(Err(_)) | Err(_) => refuse("The request has no end."),
             }
         }
@@ -203,6 +202,12 @@ async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: Socket
     }
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or("-");
     tracing::debug!(target: "pelton_kinesis::access", %peer, id, target, status = response.status().as_u16(), "answered");
+    response
+}
+
+fn too_large() -> Response<Body> {
+    let mut response = refuse("The request is too large.");
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
     response
 }
 

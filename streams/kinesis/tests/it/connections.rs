@@ -103,4 +103,11 @@ fn clients_that_do_not_behave_hold_up_nobody() {
     let mut client = Client::to(server.address).unwrap();
     client.get("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 }));
     assert_eq!(client.put("s", "k", &["data".to_owned()]).unwrap().len(), 1);
+
+    // One that says beforehand that it is too large is refused without being heard out.
+    let mut large = connect();
+    large.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    large.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
 }

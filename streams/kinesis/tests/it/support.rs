@@ -58,6 +58,9 @@ impl Drop for Running {
     }
 }
 
+/// The first boto3 that knows all operations of the model, and sends fractions of a second.
+const BOTO3: (u32, u32) = (1, 44);
+
 /// A Python that has boto3: the one of `PELTON_PYTHON`, that of the machine, or one in the target folder,
 /// where it is installed if need be. `None` if there is no way to have one.
 pub fn python() -> Option<&'static Path> {
@@ -66,12 +69,16 @@ pub fn python() -> Option<&'static Path> {
 }
 
 fn find_python() -> Option<PathBuf> {
+    let (major, minor) = BOTO3;
+    let is_new = format!(
+        "import boto3; assert tuple(map(int, boto3.__version__.split('.')[:2])) >= ({major}, {minor})"
+    );
     let has_boto3 = |python: &Path| {
-        Command::new(python).args(["-c", "import boto3"]).output().is_ok_and(|output| output.status.success())
+        Command::new(python).args(["-c", &is_new]).output().is_ok_and(|output| output.status.success())
     };
     if let Some(python) = std::env::var_os("PELTON_PYTHON") {
         let python = PathBuf::from(python);
-        assert!(has_boto3(&python), "PELTON_PYTHON has no boto3");
+        assert!(has_boto3(&python), "PELTON_PYTHON has no boto3 of {major}.{minor} or later");
         return Some(python);
     }
     let machine = PathBuf::from("python3");
@@ -90,7 +97,7 @@ fn find_python() -> Option<PathBuf> {
         Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
     };
     let is_made = run(&machine, &["-m", "venv", folder.to_str().unwrap()])
-        && run(&python, &["-m", "pip", "install", "--quiet", "boto3"]);
+        && run(&python, &["-m", "pip", "install", "--quiet", &format!("boto3>={major}.{minor}")]);
     (is_made && has_boto3(&python)).then_some(python)
 }
 
