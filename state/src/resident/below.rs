@@ -20,8 +20,8 @@ type Block = [u32; WORDS];
 
 const BLOCK_BITS: usize = WORDS * u32::BITS as usize;
 
-/// How many keys the first filter is made for, and how many times that each further one.
-const FIRST: usize = 512;
+/// The size of the first filter, and how many times that of the one before it each further one has.
+const FIRST_BLOCKS: usize = 24;
 const GROWTH: usize = 8;
 
 /// Odd numbers that make eight hashes of one, those of Parquet's specification.
@@ -128,13 +128,14 @@ impl LetGo {
             return true;
         }
         if self.filters.last().is_none_or(|last| last.room == 0) {
-            let keys = FIRST * GROWTH.pow(self.filters.len().min(7) as u32);
             let held: usize = self.filters.iter().map(|filter| size_of_val(&*filter.blocks)).sum();
-            let blocks = keys * BITS / BLOCK_BITS;
-            if held + blocks * size_of::<Block>() > limit {
+            let fits = limit.saturating_sub(held) / size_of::<Block>();
+            let blocks = fits.min(FIRST_BLOCKS * GROWTH.pow(self.filters.len().min(7) as u32));
+            if blocks < FIRST_BLOCKS {
                 return false;
             }
-            self.filters.push(Filter { blocks: vec![Block::default(); blocks].into(), room: keys });
+            let room = blocks * BLOCK_BITS / BITS;
+            self.filters.push(Filter { blocks: vec![Block::default(); blocks].into(), room });
         }
         let Some(last) = self.filters.last_mut() else { return false };
         last.room -= 1;
@@ -177,17 +178,17 @@ mod tests {
     fn the_same_key_takes_room_once() {
         let mut let_go = LetGo::default();
         let (table, tag) = place(7);
-        (0..10 * FIRST).for_each(|_| assert!(let_go.add(Hash::of(table, tag), usize::MAX)));
+        (0..10_000).for_each(|_| assert!(let_go.add(Hash::of(table, tag), usize::MAX)));
         assert_eq!(let_go.filters.len(), 1);
-        assert_eq!(let_go.filters[0].room, FIRST - 1);
+        assert_eq!(let_go.filters[0].room, FIRST_BLOCKS * BLOCK_BITS / BITS - 1);
     }
 
     #[test]
     fn over_its_limit_it_knows_nothing() {
         let mut below = Below::Only(LetGo::default());
-        for key in 0..=FIRST as u64 * 2 {
+        for key in 0..2_000 {
             let (table, tag) = place(key);
-            below.add(table, tag, FIRST * BITS / 8);
+            below.add(table, tag, 1_000);
         }
         assert!(matches!(below, Below::Unknown));
         let (table, tag) = place(u64::MAX);

@@ -15,8 +15,8 @@ const CACHE: usize = 3;
 const BLOCKS: usize = 1;
 const PARTS: usize = 8;
 
-/// Filters of what is not in memory may take a sixteenth of what is, beside it.
-const FILTER_FRACTION: usize = 16;
+/// Filters of what is not in memory may take an eighth of what is, beside it.
+const FILTER_FRACTION: usize = 8;
 const LEAST_FILTER_BYTES: usize = 1 << 10;
 
 /// Below this an overlay would be frozen for every few records.

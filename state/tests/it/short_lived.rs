@@ -68,7 +68,7 @@ fn keys_that_live_shortly_cost_no_reads() {
 fn new_keys_cost_no_reads_though_old_ones_have_been_let_go_of() {
     let (_job, store, acks) = open(1 << 18);
     let mut first: KeyedState<u64, u64> = store.keyed("first", StateSpec::new()).unwrap();
-    let (epochs, per_epoch) = (40u64, 500u64);
+    let (epochs, per_epoch) = (25u64, 500u64);
     for epoch in 1..=epochs {
         for key in (epoch - 1) * per_epoch..epoch * per_epoch {
             *first.values().state(hash_of(&key), &key).unwrap() = key + 1;
