@@ -4,8 +4,8 @@
 //! * [`Model`], [`Operation`], [`Shape`], [`Kind`]: the model, loaded once
 //! * `pattern`: its regular expressions, as Java reads them
 //! * `order`: in which order the service looks at members
-//! * [`validate`]: every constraint that a body breaks, in AWS's words
-//! * [`bad_input`]: for every constraint, a body that breaks it
+//! * [`validate()`]: every constraint that a body breaks, in AWS's words
+//! * `bad_input`: for every constraint, a body that breaks it
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod bad_input;
