@@ -36,8 +36,8 @@ pub mod tool;
 mod units;
 mod usage;
 
-/// Records are many small allocations that one worker makes and another frees, and RocksDB's blocks of
-/// all sizes live between them: that of glibc is slower at both, and keeps more of what was freed.
+/// Records are many small allocations that one worker makes and another frees: that of glibc is slower at
+/// it, see `benches/README.md`.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
