@@ -6,7 +6,7 @@
 //! ([`RestoredPart::watermark`](pelton_dataflow::operator::RestoredPart::watermark)) will not do: a stage reports no less than the furthest of
 //! the instances before it.
 //!
-//! In a checkpoint it stands first in the operator's bytes: `i64`, little endian.
+//! In a checkpoint it stands at the head of the operator's bytes, behind the version of their layout if they have one: `i64`, little endian.
 
 use pelton_dataflow::time::EventTime;
 

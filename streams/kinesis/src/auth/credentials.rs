@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use super::date::Moment;
 use super::unrecognized;
+use crate::dates::Moment;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The keys of a file.

@@ -4,7 +4,6 @@
 //! * [`Credentials`]: the keys, their sessions, and what each may do
 //! * `parameters`: what a request says of its signature
 //! * `canonical`: what is signed, and how
-//! * `date`: the two forms of dates
 //!
 //! The body's hash is always taken from the body, as AWS does for this service: a request that was signed
 //! over `UNSIGNED-PAYLOAD` does not match. Sources: "Signature Version 4 signing process" and "Troubleshooting
@@ -12,7 +11,6 @@
 
 mod canonical;
 mod credentials;
-mod date;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -20,8 +18,8 @@ mod tests;
 use hyper::HeaderMap;
 use ring::digest;
 
+use crate::dates::Moment;
 pub use credentials::{Access, Credentials, Identity, InvalidCredentials};
-use date::Moment;
 use parameters::{Form, Parameters};
 
 use crate::error::{Error, ErrorCode, Result};

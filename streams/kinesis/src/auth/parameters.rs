@@ -8,8 +8,8 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, DATE};
 
 use super::canonical::{ALGORITHM, percent_decode};
-use super::date::Moment;
 use super::{SignedRequest, incomplete, invalid};
+use crate::dates::Moment;
 use crate::error::{Error, ErrorCode, Result};
 
 const AMZ_DATE: &str = "x-amz-date";

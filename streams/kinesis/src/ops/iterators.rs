@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::request::shard_of;
 use super::{Reply, Request, members};
 use crate::catalog::{Status, StreamRecord};
+use crate::dates::Moment;
 use crate::error::{Error, ErrorCode, Result};
 use crate::sequence::Sequence;
 use crate::service::Service;
@@ -58,8 +59,8 @@ impl Iterator {
                 ErrorCode::ExpiredIterator,
                 format!(
                     "Iterator expired. The iterator was created at time {} while right now it is {} which is further in the future than the tolerated delay of 300000 milliseconds.",
-                    crate::dates::in_words(iterator.issued_ms),
-                    crate::dates::in_words(now_ms)
+                    Moment::from_ms(iterator.issued_ms).in_words(),
+                    Moment::from_ms(now_ms).in_words()
                 ),
             ));
         }

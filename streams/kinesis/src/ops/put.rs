@@ -147,12 +147,12 @@ pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let mut filling = Filling::new(&record, writer.batch());
     // For each record the shard that refuses it, if one does.
     let mut refused = Vec::new();
-    for entry in request.list("Records") {
+    for (number, entry) in (1..).zip(request.list("Records")) {
         let put = Put::of(entry)?;
         let shard = put.refused_by(service, &stream)?;
         refused.push(shard);
         if shard.is_none() {
-            filling.push(&put)?;
+            filling.push(number, &put)?;
         }
     }
     filling.check()?;
@@ -214,9 +214,9 @@ pub async fn many_as_sent(
     let writer = stream.writer(&service.log).await?;
     let mut filling = Filling::new(&record, writer.batch());
     let mut scratch = Vec::new();
-    for sent in records {
+    for (number, sent) in (1..).zip(records) {
         let Some(data) = sent.data.bytes(&mut scratch) else { return Ok(None) };
-        filling.push(&Put { key: sent.key, hash_key: sent.hash_key, data })?;
+        filling.push(number, &Put { key: sent.key, hash_key: sent.hash_key, data })?;
     }
     filling.check()?;
     match filling.put(service, &stream, &writer).await? {
@@ -247,8 +247,8 @@ impl<'a> Filling<'a> {
         Self { record, batch, bytes: 0 }
     }
 
-    fn push(&mut self, put: &Put<'_>) -> Result {
-        let number = self.batch.len() + 1;
+    /// Takes the record that has this number in its request.
+    fn push(&mut self, number: usize, put: &Put<'_>) -> Result {
         check_size(self.record, put, format_args!("records.{number}.member.data"))?;
         self.bytes += put.bytes();
         put.push(&mut self.batch)

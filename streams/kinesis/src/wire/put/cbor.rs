@@ -2,27 +2,17 @@
 //! form.
 
 use super::super::cbor::{ARRAY, BREAK, BYTES, MAP, TEXT};
-use super::{Data, Entry, PutRecord, PutRecords, RULES, once};
+use super::Data;
 
-pub(super) fn read(body: &[u8]) -> Option<PutRecords<'_>> {
-    let mut scan = Scan { rest: body };
-    let mut out = PutRecords::default();
-    let mut records = None;
-    scan.members(|scan, name| match name {
-        b"StreamName" => once(&mut out.stream_name, scan.text()?),
-        b"StreamARN" => once(&mut out.stream_arn, scan.text()?),
-        b"Records" => once(&mut records, scan.records()?),
-        _ => None,
-    })?;
-    out.records = records?;
-    if scan.rest.is_empty() { out.done() } else { None }
-}
-
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scan<'a> {
+    pub fn of(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+
     /// The argument of an item of this major type; `None` inside if it has no length.
     fn head(&mut self, major: u8) -> Option<Option<usize>> {
         let (&byte, rest) = self.rest.split_first()?;
@@ -55,12 +45,8 @@ impl<'a> Scan<'a> {
         Some(string)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.string(TEXT)?).ok()
-    }
-
     /// Takes a list or structure; `item` takes each item of it.
-    fn items(&mut self, major: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    fn sequence(&mut self, major: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         match self.head(major)? {
             Some(count) => (0..count).try_for_each(|_| item(self)),
             None => loop {
@@ -72,30 +58,29 @@ impl<'a> Scan<'a> {
             },
         }
     }
+}
+
+impl<'a> super::Scan<'a> for Scan<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.string(TEXT)?).ok()
+    }
+
+    fn data(&mut self) -> Option<Data<'a>> {
+        self.string(BYTES).map(Data::Plain)
+    }
 
     fn members(&mut self, mut member: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
-        self.items(MAP, |scan| {
+        self.sequence(MAP, |scan| {
             let name = scan.string(TEXT)?;
             member(scan, name)
         })
     }
 
-    fn records(&mut self) -> Option<Vec<PutRecord<'a>>> {
-        let mut records = Vec::new();
-        self.items(ARRAY, |scan| {
-            if records.len() == RULES.most_records {
-                return None;
-            }
-            let mut entry = Entry::default();
-            scan.members(|scan, name| match name {
-                b"Data" => once(&mut entry.data, Data::Plain(scan.string(BYTES)?)),
-                b"PartitionKey" => once(&mut entry.key, scan.text()?),
-                b"ExplicitHashKey" => once(&mut entry.hash_key, scan.text()?),
-                _ => None,
-            })?;
-            records.push(entry.done()?);
-            Some(())
-        })?;
-        Some(records)
+    fn items(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.sequence(ARRAY, item)
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.rest.is_empty()
     }
 }

@@ -3,28 +3,17 @@
 
 use memchr::memchr2;
 
-use super::{Data, Entry, PutRecord, PutRecords, RULES, once};
+use super::Data;
 
-pub(super) fn read(body: &[u8]) -> Option<PutRecords<'_>> {
-    let mut scan = Scan { rest: body };
-    let mut out = PutRecords::default();
-    let mut records = None;
-    scan.members(|scan, name| match name {
-        b"StreamName" => once(&mut out.stream_name, scan.text()?),
-        b"StreamARN" => once(&mut out.stream_arn, scan.text()?),
-        b"Records" => once(&mut records, scan.records()?),
-        _ => None,
-    })?;
-    out.records = records?;
-    scan.space();
-    if scan.rest.is_empty() { out.done() } else { None }
-}
-
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scan<'a> {
+    pub fn of(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+
     fn space(&mut self) {
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
         let len = self.rest.iter().take_while(|byte| is_space(byte)).count();
@@ -48,7 +37,9 @@ impl<'a> Scan<'a> {
         self.rest = rest.strip_prefix(b"\"")?;
         Some(inner)
     }
+}
 
+impl<'a> super::Scan<'a> for Scan<'a> {
     fn text(&mut self) -> Option<&'a str> {
         let text = self.quoted()?;
         if text.iter().any(|byte| *byte < 0x20) {
@@ -57,7 +48,10 @@ impl<'a> Scan<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    /// Takes a structure; `member` takes the value of each member.
+    fn data(&mut self) -> Option<Data<'a>> {
+        self.quoted().map(Data::Base64)
+    }
+
     fn members(&mut self, mut member: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
         self.eat(b'{')?;
         loop {
@@ -70,25 +64,18 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn records(&mut self) -> Option<Vec<PutRecord<'a>>> {
+    fn items(&mut self, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.eat(b'[')?;
-        let mut records = Vec::new();
         loop {
-            if records.len() == RULES.most_records {
-                return None;
-            }
-            let mut entry = Entry::default();
-            self.members(|scan, name| match name {
-                b"Data" => once(&mut entry.data, Data::Base64(scan.quoted()?)),
-                b"PartitionKey" => once(&mut entry.key, scan.text()?),
-                b"ExplicitHashKey" => once(&mut entry.hash_key, scan.text()?),
-                _ => None,
-            })?;
-            records.push(entry.done()?);
+            item(self)?;
             if self.eat(b',').is_none() {
-                self.eat(b']')?;
-                return Some(records);
+                return self.eat(b']');
             }
         }
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.space();
+        self.rest.is_empty()
     }
 }

@@ -65,9 +65,59 @@ impl<'a> Data<'a> {
 #[must_use]
 pub fn put_records(encoding: Encoding, body: &Bytes) -> Option<PutRecords<'_>> {
     match encoding {
-        Encoding::Json => json::read(body),
-        Encoding::Cbor => cbor::read(body),
+        Encoding::Json => read(json::Scan::of(body)),
+        Encoding::Cbor => read(cbor::Scan::of(body)),
     }
+}
+
+/// A body that is gone through once, from its beginning. Whatever it does not take is `None`.
+trait Scan<'a>: Sized {
+    /// Takes text.
+    fn text(&mut self) -> Option<&'a str>;
+
+    /// Takes bytes.
+    fn data(&mut self) -> Option<Data<'a>>;
+
+    /// Takes a structure; `member` takes the value of each member.
+    fn members(&mut self, member: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()>;
+
+    /// Takes a list; `item` takes each item of it.
+    fn items(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()>;
+
+    /// Whether nothing follows.
+    fn is_at_end(&mut self) -> bool;
+}
+
+fn read<'a>(mut scan: impl Scan<'a>) -> Option<PutRecords<'a>> {
+    let mut out = PutRecords::default();
+    let mut found = None;
+    scan.members(|scan, name| match name {
+        b"StreamName" => once(&mut out.stream_name, scan.text()?),
+        b"StreamARN" => once(&mut out.stream_arn, scan.text()?),
+        b"Records" => once(&mut found, records(scan)?),
+        _ => None,
+    })?;
+    out.records = found?;
+    if scan.is_at_end() { out.done() } else { None }
+}
+
+fn records<'a>(scan: &mut impl Scan<'a>) -> Option<Vec<PutRecord<'a>>> {
+    let mut records = Vec::new();
+    scan.items(|scan| {
+        if records.len() == RULES.most_records {
+            return None;
+        }
+        let mut entry = Entry::default();
+        scan.members(|scan, name| match name {
+            b"Data" => once(&mut entry.data, scan.data()?),
+            b"PartitionKey" => once(&mut entry.key, scan.text()?),
+            b"ExplicitHashKey" => once(&mut entry.hash_key, scan.text()?),
+            _ => None,
+        })?;
+        records.push(entry.done()?);
+        Some(())
+    })?;
+    Some(records)
 }
 
 /// What the model asks of the members.
