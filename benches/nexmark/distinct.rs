@@ -1,15 +1,19 @@
-//! Distinct counts by rank, and what `q15` and `q16` add them up to.
+//! Distinct counts by rank, as `q15` and `q16` add them up.
 //!
-//! What is counted is spread over all workers by its own id, however few groups there are: what it
-//! was seen with is remembered, and only what is new goes on to its group.
+//! What is counted is spread over all workers by its own id, however few groups there are. Each bid passes the one
+//! who remembers its auction, then the one who remembers its bidder, and learns from both whether they have met its
+//! group before; what comes to the group is sums.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::marker::PhantomData;
 
+use hashbrown::DefaultHashBuilder;
 use pelton::dataflow::key::Key;
 use pelton::prelude::{Context, Deserialize, KeyedProcess, NoSide, OpResult, Serialize, StateMut, Stream};
 
 use crate::calendar::Minute;
-use crate::ranks::{Counts, Ranks};
+use crate::ranks::{Counts, Novelty, Ranks};
 
 /// The bids of a group, and the distinct bidders and auctions among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,16 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Takes in a bid that has passed its auction and its bidder.
+    #[inline]
+    pub fn count<G>(&mut self, bid: &Passing<G>) {
+        let rank = usize::from(bid.rank);
+        self.minute = self.minute.max(bid.minute);
+        self.bids.add(rank);
+        self.bidders.add_distinct(bid.bidder_is, rank);
+        self.auctions.add_distinct(bid.auction_is, rank);
+    }
+
     /// Takes in what was counted elsewhere.
     pub fn add(&mut self, part: &Self) {
         self.minute = self.minute.max(part.minute);
@@ -34,76 +48,126 @@ impl Statistics {
     }
 }
 
-/// What a bid counts as: its group, the id that is counted, and the rank of its price.
-pub type Seen<G> = (G, u64, u8);
+/// A bid of a group.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Passing<G> {
+    /// What it counts for.
+    pub group: G,
+    /// What is bid on.
+    pub auction: u64,
+    /// Who bids.
+    pub bidder: u64,
+    /// When.
+    pub minute: Minute,
+    /// That of its price.
+    pub rank: u8,
+    /// Whether its group has met the auction.
+    pub auction_is: Novelty,
+    /// Whether its group has met the bidder.
+    pub bidder_is: Novelty,
+}
 
-/// How the distinct count of each group grows: the parts that it is the sum of. For few groups: each pair
-/// of a group and an id remembers the ranks that it was seen with.
-pub fn distinct<G: Key>(name: &str, seen: &Stream<Seen<G>>) -> Stream<(G, Counts)> {
-    seen.key_by(|(group, id, _)| (group.clone(), *id)).process(name, OfPair(PhantomData)).out
+impl<G> Passing<G> {
+    /// One that has passed nobody.
+    pub fn new(group: G, (auction, bidder): (u64, u64), minute: Minute, rank: usize) -> Self {
+        let (auction_is, bidder_is) = (Novelty::Known, Novelty::Known);
+        Self { group, auction, bidder, minute, rank: rank as u8, auction_is, bidder_is }
+    }
+}
+
+/// What is counted of bids.
+trait Counted: Send + Sync + 'static {
+    fn of<G>(bid: &Passing<G>) -> u64;
+    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty);
+}
+
+struct Auctions;
+
+impl Counted for Auctions {
+    fn of<G>(bid: &Passing<G>) -> u64 {
+        bid.auction
+    }
+
+    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty) {
+        bid.auction_is = novelty;
+    }
+}
+
+struct Bidders;
+
+impl Counted for Bidders {
+    fn of<G>(bid: &Passing<G>) -> u64 {
+        bid.bidder
+    }
+
+    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty) {
+        bid.bidder_is = novelty;
+    }
+}
+
+/// Bids that have passed their auctions and bidders. For few groups: each pair of a group and an id remembers the
+/// ranks that it was seen with.
+pub fn distinct<G: Key>(bids: &Stream<Passing<G>>) -> Stream<Passing<G>> {
+    let bids = bids.key_by(|bid| (bid.group.clone(), bid.auction));
+    let bids = bids.process("auctions", OfPair::<G, Auctions>(PhantomData)).out;
+    let bids = bids.key_by(|bid| (bid.group.clone(), bid.bidder));
+    bids.process("bidders", OfPair::<G, Bidders>(PhantomData)).out
 }
 
 /// As [`distinct`], for many groups: each id remembers those that it was seen in. It is one row with all
 /// its groups, where its pairs would be nearly as many as there are bids.
-pub fn distinct_of_many<G: Key + Ord>(name: &str, seen: &Stream<Seen<G>>) -> Stream<(G, Counts)> {
-    seen.key_by(|(_, id, _)| *id).process(name, OfId(PhantomData)).out
+pub fn distinct_of_many<G: Key + Hash>(bids: &Stream<Passing<G>>) -> Stream<Passing<G>> {
+    let bids = bids.key_by(Auctions::of).process("auctions", OfId::<G, Auctions>(PhantomData)).out;
+    bids.key_by(Bidders::of).process("bidders", OfId::<G, Bidders>(PhantomData)).out
 }
 
-/// What a rank adds to a count that has those `before`, and the ranks with it; `None` if it has it.
-fn added(before: Ranks, rank: u8) -> Option<(Counts, Ranks)> {
-    let rank = usize::from(rank);
-    let mut part = Counts::default();
-    part.add_distinct(before, rank);
-    (!before.has(rank)).then(|| (part, before.with(rank)))
-}
+struct OfPair<G, C>(PhantomData<fn(G, C)>);
 
-struct OfPair<G>(PhantomData<fn(G)>);
-
-impl<G: Key> KeyedProcess for OfPair<G> {
+impl<G: Key, C: Counted> KeyedProcess for OfPair<G, C> {
     type Key = (G, u64);
-    type In = Seen<G>;
-    type Out = (G, Counts);
+    type In = Passing<G>;
+    type Out = Passing<G>;
     type Side = NoSide;
     type State = Ranks;
 
     fn on_record(
         &self,
-        (group, _, rank): Seen<G>,
+        mut bid: Passing<G>,
         ranks: &mut StateMut<'_, Ranks>,
         cx: &mut Context<'_, Self>,
     ) -> OpResult {
-        if let Some((part, now)) = added(**ranks, rank) {
-            **ranks = now;
-            cx.emit((group, part));
+        let novelty = ranks.novelty(usize::from(bid.rank));
+        if novelty != Novelty::Known {
+            **ranks = ranks.with(usize::from(bid.rank));
         }
+        C::learn(&mut bid, novelty);
+        cx.emit(bid);
         Ok(())
     }
 }
 
-struct OfId<G>(PhantomData<fn(G)>);
+struct OfId<G, C>(PhantomData<fn(G, C)>);
 
-impl<G: Key + Ord> KeyedProcess for OfId<G> {
+impl<G: Key + Hash, C: Counted> KeyedProcess for OfId<G, C> {
     type Key = u64;
-    type In = Seen<G>;
-    type Out = (G, Counts);
+    type In = Passing<G>;
+    type Out = Passing<G>;
     type Side = NoSide;
-    /// In the order of groups.
-    type State = Vec<(G, Ranks)>;
+    type State = HashMap<G, Ranks, DefaultHashBuilder>;
 
     fn on_record(
         &self,
-        (group, _, rank): Seen<G>,
-        groups: &mut StateMut<'_, Vec<(G, Ranks)>>,
+        mut bid: Passing<G>,
+        groups: &mut StateMut<'_, Self::State>,
         cx: &mut Context<'_, Self>,
     ) -> OpResult {
-        let place = groups.binary_search_by(|(known, _)| known.cmp(&group));
-        let before = place.map_or(Ranks::default(), |at| groups[at].1);
-        let Some((part, now)) = added(before, rank) else { return Ok(()) };
-        match place {
-            Ok(at) => groups[at].1 = now,
-            Err(at) => groups.insert(at, (group.clone(), now)),
+        let before = groups.get(&bid.group).copied().unwrap_or_default();
+        let novelty = before.novelty(usize::from(bid.rank));
+        if novelty != Novelty::Known {
+            groups.insert(bid.group.clone(), before.with(usize::from(bid.rank)));
         }
-        cx.emit((group, part));
+        C::learn(&mut bid, novelty);
+        cx.emit(bid);
         Ok(())
     }
 }

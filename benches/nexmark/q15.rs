@@ -1,18 +1,18 @@
 //! q15, bidding statistics by day: bids, distinct bidders and distinct auctions, by rank of price too.
 //!
-//! A day is a single key, so nothing but sums reaches it: bids are counted in parts by window,
-//! bidders and auctions by [`distinct`]. Each part that comes gives a row, and the last row of a day
-//! is its result.
+//! A day is a single key, so nothing but sums reaches it: whether an auction or a bidder is new to it is found where
+//! they are kept ([`distinct`]), and each worker counts its bids by window. Each part of a day that is over gives a row,
+//! and the last row of a day is its result.
 
 use std::time::Duration;
 
 use pelton::operators::aggregate::Fold;
 use pelton::prelude::{Deserialize, Serialize, Stream, Tumbling};
 
-use crate::calendar::Day;
-use crate::distinct::{Statistics, distinct};
+use crate::calendar::{Day, Minute};
+use crate::distinct::{Passing, Statistics, distinct};
 use crate::model::{Event, Views};
-use crate::ranks::{Counts, rank};
+use crate::ranks::rank;
 use crate::results::Row;
 
 /// The statistics of a day so far.
@@ -40,29 +40,20 @@ impl Row for OfDay {
     }
 }
 
-/// Bids are counted in windows of this length; a day is a whole number of them.
+/// Bids come to their day in sums over windows of this length; a day is a whole number of them.
 const PART: Duration = Duration::from_secs(10);
-
-/// Day, auction, bidder and rank of a bid.
-type Bid = (Day, u64, u64, u8);
 
 /// The query.
 pub fn query(events: &Stream<Event>) -> Stream<OfDay> {
-    let bids =
-        events.bids(|bid| Some((Day::of(bid.date_time), bid.auction, bid.bidder, rank(bid.price) as u8)));
-    let counts = Fold::new(|counts: &mut Counts, (.., rank): Bid| counts.add(usize::from(rank)));
-    let counted = bids
-        .window_all("bids", Tumbling::of(PART))
-        .aggregate(counts.merging(|counts: &mut Counts, more| *counts += more))
-        .out
-        .map(|part| (Day::of(part.start.0), Statistics { bids: part.value, ..Statistics::default() }));
-    let auctions =
-        distinct("auctions", &bids.filter_map(|(day, auction, _, rank)| Some((*day, *auction, *rank))))
-            .map(|(day, auctions)| (day, Statistics { auctions, ..Statistics::default() }));
-    let bidders =
-        distinct("bidders", &bids.filter_map(|(day, _, bidder, rank)| Some((*day, *bidder, *rank))))
-            .map(|(day, bidders)| (day, Statistics { bidders, ..Statistics::default() }));
-    let days = counted.union([auctions, bidders]).key_by(|(day, _)| *day);
+    let bids = events.bids(|bid| {
+        let (day, minute) = (Day::of(bid.date_time), Minute::of(bid.date_time));
+        Some(Passing::new(day, (bid.auction, bid.bidder), minute, rank(bid.price)))
+    });
+    let count = Fold::new(|part: &mut Statistics, bid: Passing<Day>| part.count(&bid));
+    let parts = distinct(&bids)
+        .window_all("parts", Tumbling::of(PART))
+        .aggregate(count.merging(|part: &mut Statistics, more: Statistics| part.add(&more)));
+    let days = parts.out.map(|part| (Day::of(part.start.0), part.value)).key_by(|(day, _)| *day);
     days.fold("days", |sum: &mut Statistics, (_, part)| sum.add(&part)).map(|(day, sum)| row(day, &sum))
 }
 

@@ -31,12 +31,23 @@ impl Counts {
         self.by_rank[rank] += 1;
     }
 
-    /// One that was seen with the ranks `before` has now been seen with `rank` too; a distinct count.
+    /// One of `rank`, if it is that to the group; a distinct count.
     #[inline]
-    pub fn add_distinct(&mut self, before: Ranks, rank: usize) {
-        self.total += u64::from(before == Ranks::default());
-        self.by_rank[rank] += u64::from(!before.has(rank));
+    pub fn add_distinct(&mut self, novelty: Novelty, rank: usize) {
+        self.total += u64::from(novelty == Novelty::New);
+        self.by_rank[rank] += u64::from(novelty != Novelty::Known);
     }
+}
+
+/// What something is to a group that comes upon it with a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Novelty {
+    /// Seen before, with this rank too.
+    Known,
+    /// Seen before, with other ranks.
+    NewToRank,
+    /// Not seen before.
+    New,
 }
 
 impl AddAssign for Counts {
@@ -52,11 +63,15 @@ impl AddAssign for Counts {
 pub struct Ranks(u8);
 
 impl Ranks {
-    /// Whether `rank` is among them.
+    /// What something that was seen with these is now that it comes with `rank`.
     #[must_use]
     #[inline]
-    pub fn has(self, rank: usize) -> bool {
-        self.0 & (1 << rank) != 0
+    pub fn novelty(self, rank: usize) -> Novelty {
+        match self.0 {
+            0 => Novelty::New,
+            ranks if ranks & (1 << rank) == 0 => Novelty::NewToRank,
+            _ => Novelty::Known,
+        }
     }
 
     /// These and `rank`.
@@ -80,7 +95,7 @@ mod tests {
     fn something_counts_once_and_once_in_each_rank() {
         let (mut counts, mut seen) = (Counts::default(), Ranks::default());
         for rank in [2, 0, 2, 0] {
-            counts.add_distinct(seen, rank);
+            counts.add_distinct(seen.novelty(rank), rank);
             seen = seen.with(rank);
         }
         assert_eq!(counts, Counts { total: 1, by_rank: [1, 0, 1] });
