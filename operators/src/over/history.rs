@@ -2,9 +2,9 @@
 //! the older ones in chunks that are rows of a table.
 //!
 //! A checkpoint writes the struct of a key that has changed, and a chunk once. So the struct has to
-//! stay small: it holds up to [`CHUNK`] values and an entry of 20 bytes for each chunk. A key with a
-//! hundred thousand values writes at most some 12 KiB per checkpoint and 16 bytes per number; one with a few hundred
-//! is only its struct.
+//! stay small: it holds the values of less than a chunk and an entry of 20 bytes for each chunk. Chunks begin small
+//! and grow with their number up to [`CHUNK`], so that neither outweighs the other: a key with a hundred thousand values
+//! writes at most some 12 KiB per checkpoint and 16 bytes per number, one with a few hundred at most one.
 //!
 //! Values are named by their place, counted from the first that the key has ever had.
 
@@ -16,9 +16,12 @@ use pelton_state::tables::Tables;
 use pelton_state::{MapTable, StateError, TableValue};
 use serde::{Deserialize, Serialize};
 
-/// Values of a chunk. The struct grows with the chunk, the list of chunks with their number; for a hundred thousand
-/// values this is about where their sum is least.
+/// Values of a chunk at most. The struct grows with the chunk, the list of chunks with their number; for a hundred
+/// thousand values this is about where their sum is least.
 pub(super) const CHUNK: usize = 256;
+
+/// Values of a chunk at least.
+const LEAST_CHUNK: usize = 32;
 
 /// Values that have left every range go from the struct once they are so many, and half of it.
 const LEAST_GONE: usize = 8;
@@ -181,7 +184,7 @@ impl<V: Clone> History<V> {
                 self.tail_start += gone as u64;
             }
         }
-        if self.tail.len() >= CHUNK {
+        if self.tail.len() >= (2 * self.sealed.len()).clamp(LEAST_CHUNK, CHUNK) {
             let chunk = std::mem::take(&mut self.tail);
             let last_ms = chunk.last().map_or(i64::MIN, |(at_ms, _)| *at_ms);
             self.tail_start += chunk.len() as u64;
