@@ -4,13 +4,12 @@
 //! `object_store` syncs the directories that a put has made. It does not sync those that it finds, which a
 //! process that was killed, or a put that failed, may have made without their names being durable; nor the
 //! directory of the store itself. So all of them are made here.
-
 //!
 //! It writes a file under another name, `1.sst#1`, and renames it when all of it is there. Names of that kind
 //! it neither lists nor deletes, so that those of a process that was killed would stay for good.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +29,13 @@ pub trait Files: Directories {
     /// # Errors
     /// The file system refuses.
     fn remove(&self, file: &Path) -> io::Result<()>;
+    /// Gives the local file `from`, whose bytes never change again, the name `to` too. The bytes are durable on
+    /// return; the name is once its directory is synced.
+    ///
+    /// # Errors
+    /// The file cannot be synced, there is something at `to`, or the two names cannot be those of one file: they are on
+    /// two file systems, or on one without links.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 }
 
 impl Files for LocalDirectories {
@@ -51,6 +57,11 @@ impl Files for LocalDirectories {
 
     fn remove(&self, file: &Path) -> io::Result<()> {
         fs::remove_file(file)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        File::open(from)?.sync_all()?;
+        fs::hard_link(from, to)
     }
 }
 
@@ -85,6 +96,17 @@ impl Root {
     /// Makes the names in `directory` of the store durable.
     pub(super) fn sync(&self, directory: &str) -> io::Result<()> {
         self.directories.sync(&self.path.join(directory))
+    }
+
+    /// Gives the local file `from` a name in the store, if it can have one there, and makes sure that both last;
+    /// `false` if it has to be copied. The directory has been made ([`Self::make_room`]).
+    pub(super) fn link(&self, from: &Path, path: &str) -> io::Result<bool> {
+        let to = self.path.join(path);
+        if self.directories.link(from, &to).is_err() {
+            return Ok(false);
+        }
+        self.directories.sync(to.parent().unwrap_or(&self.path))?;
+        Ok(true)
     }
 
     /// The uploads below `directory` of the store that are under way, or will never be finished.

@@ -4,8 +4,8 @@
 //! come from plain threads: workers' writers, the coordinator's driver. Everything goes through
 //! the `object_store` interface, so that stores behind a URL need nothing but another builder.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +25,12 @@ use crate::files::StoredFile;
 
 /// What is read and put at once. Object stores refuse parts below 5 MiB.
 const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Files below this are read and put whole.
+pub(super) const LEAST_LINKED_BYTES: u64 = 64 * 1024;
+
+/// What is read at once for a checksum alone.
+const CHECKED_BYTES: usize = 128 * 1024;
 
 /// Parts of one file on their way at the same time: bounds memory to a few parts a file.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -110,35 +116,62 @@ impl CheckpointStore {
         &self.shared.location
     }
 
-    /// Puts the file `local` as `path`, where it is synced before this returns. `name` is what it
-    /// is called where it is used.
+    /// Puts the file `local`, whose bytes never change again, as `path`, where it is synced before this returns. `name`
+    /// is what it is called where it is used.
+    ///
+    /// In a directory on the file system of `local` it is no copy: the file gets a second name (a hard link), and its
+    /// bytes are there until both are deleted.
     ///
     /// # Errors
-    /// The file cannot be read or the store cannot be written; nothing is at `path` then.
+    /// The file cannot be read or the store cannot be written.
     pub fn put_file(&self, local: &Path, path: &str, name: &str) -> Result<StoredFile, StateError> {
         let read_error = || StateError::local("read", local);
         let mut file = File::open(local).map_err(read_error())?;
-        let mut part = read_part(&mut file).map_err(read_error())?;
-        if part.len() < PART_BYTES {
-            return self.put_bytes(path, name, part.into());
+        if file.metadata().map_err(read_error())?.len() < LEAST_LINKED_BYTES {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(read_error())?;
+            return self.put_bytes(path, name, bytes.into());
         }
         let location = self.place(path)?;
         self.failpoint("checkpoint::put", "put", path)?;
+        let is_linked = match &self.shared.root {
+            Some(root) => root.link(local, path).map_err(|error| self.local_error("link", path, error))?,
+            None => false,
+        };
+        let (length, crc32c) = match is_linked {
+            true => checksum(&mut file).map_err(read_error())?,
+            false => self.copy(local, &mut file, &location, path)?,
+        };
+        Ok(StoredFile { path: path.to_owned(), name: name.to_owned(), length, crc32c })
+    }
+
+    /// Puts what is read from `file`, which is at `local`; gives its length and checksum.
+    fn copy(
+        &self,
+        local: &Path,
+        file: &mut File,
+        location: &StorePath,
+        path: &str,
+    ) -> Result<(u64, u32), StateError> {
+        let read_error = || StateError::local("read", local);
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
             let put_error = || StateError::store("put", self.full(path));
-            let upload = self.shared.store.put_multipart(&location).await.map_err(put_error())?;
+            let upload = self.shared.store.put_multipart(location).await.map_err(put_error())?;
             let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-            while !part.is_empty() {
+            loop {
+                let part = read_part(file).map_err(read_error())?;
+                if part.is_empty() {
+                    break;
+                }
                 length += part.len() as u64;
                 crc32c = crc32c::crc32c_append(crc32c, &part);
                 upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(put_error())?;
                 upload.put(part.into());
-                part = read_part(&mut file).map_err(read_error())?;
             }
             upload.finish().await.map_err(put_error())
         })?;
-        Ok(StoredFile { path: path.to_owned(), name: name.to_owned(), length, crc32c })
+        Ok((length, crc32c))
     }
 
     /// Puts `bytes` as `path`, where they are synced before this returns.
@@ -182,7 +215,12 @@ impl CheckpointStore {
     pub fn fetch(&self, file: &StoredFile, to: &Path) -> Result<(), StateError> {
         let write_error = || StateError::local("write", to);
         let location = self.path(&file.path)?;
-        let mut local = File::create(to).map_err(write_error())?;
+        // What is there may be a file of a store by its other name: it is not written into.
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(write_error()(error)),
+            _ => {}
+        }
+        let mut local = File::create_new(to).map_err(write_error())?;
         self.failpoint("checkpoint::fetch", "fetch", &file.path)?;
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
@@ -333,6 +371,21 @@ impl std::fmt::Debug for CheckpointStore {
 }
 
 /// Up to [`PART_BYTES`] of `file`; fewer only at its end.
+/// The length and checksum of what is read from `file`.
+fn checksum(file: &mut File) -> std::io::Result<(u64, u32)> {
+    let (mut length, mut crc32c) = (0, 0);
+    let mut part = vec![0; CHECKED_BYTES];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok((length, crc32c)),
+            read => {
+                length += read as u64;
+                crc32c = crc32c::crc32c_append(crc32c, &part[..read]);
+            }
+        }
+    }
+}
+
 fn read_part(file: &mut File) -> std::io::Result<Vec<u8>> {
     let mut part = Vec::new();
     file.take(PART_BYTES as u64).read_to_end(&mut part)?;

@@ -13,7 +13,7 @@ use super::log::{self, ManifestLog, StartFrom};
 use super::manifest::{Entry, Manifest, OperatorPart, SinkPart, SourcePart, SplitPart, Takeover};
 use super::names::Declared;
 use super::retention::{Garbage, collect, data_directory};
-use super::store::CheckpointStore;
+use super::store::{CheckpointStore, LEAST_LINKED_BYTES};
 use super::wire;
 use crate::error::StateError;
 use crate::files::{Backend, KeyedAck, StoredFile};
@@ -115,13 +115,41 @@ fn a_stored_file_is_verified_when_it_is_read() {
 #[test]
 fn a_file_of_many_parts_arrives_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let store = CheckpointStore::open(directory.path().join("store").to_str().unwrap()).unwrap();
     let bytes: Vec<u8> = (0..20_000_003_u32).map(|n| (n % 251) as u8).collect();
     let local = directory.path().join("local");
     std::fs::write(&local, &bytes).unwrap();
-    let file = store.put_file(&local, "data/00000001/w0000/big", "big").unwrap();
-    assert_eq!((file.length, file.crc32c), (bytes.len() as u64, crc32c::crc32c(&bytes)));
-    assert_eq!(store.read(&file).unwrap(), bytes);
+    let linking = CheckpointStore::open(directory.path().join("store").to_str().unwrap()).unwrap();
+    for store in [linking, memory()] {
+        let file = store.put_file(&local, "data/00000001/w0000/big", "big").unwrap();
+        assert_eq!((file.length, file.crc32c), (bytes.len() as u64, crc32c::crc32c(&bytes)));
+        assert_eq!(store.read(&file).unwrap(), bytes);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_on_the_same_disk_is_linked_and_never_written_into() {
+    use std::os::unix::fs::MetadataExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::open(directory.path().join("store").to_str().unwrap()).unwrap();
+    let bytes = vec![7; LEAST_LINKED_BYTES as usize];
+    let local = directory.path().join("local");
+    std::fs::write(&local, &bytes).unwrap();
+    let file = store.put_file(&local, "data/1.sst", "1.sst").unwrap();
+    assert_eq!(std::fs::metadata(&local).unwrap().nlink(), 2);
+
+    // Something is there already: it is replaced by a copy.
+    let again = store.put_file(&local, "data/1.sst", "1.sst").unwrap();
+    assert_eq!((&again, std::fs::metadata(&local).unwrap().nlink()), (&file, 1));
+
+    let other = store.put_file(&local, "data/2.sst", "2.sst").unwrap();
+    std::fs::write(directory.path().join("store/data/1.sst"), b"damaged").unwrap();
+    store.fetch(&file, &local).unwrap_err();
+    assert_eq!(store.read(&other).unwrap(), bytes, "what was fetched went into the file of another name");
+    store.fetch(&other, &local).unwrap();
+    std::fs::remove_file(&local).unwrap();
+    assert_eq!(store.read(&other).unwrap(), bytes);
 }
 
 #[test]

@@ -318,4 +318,49 @@ impl Files for Process {
     fn remove(&self, file: &Path) -> io::Result<()> {
         Process::remove(self, file)
     }
+
+    /// As if `from`, which is on the machine's own disk, were on this one too.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            if state.seen.files.contains_key(to) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let (bytes, inode) = (std::fs::read(from)?, state.next_inode);
+            state.next_inode += 1;
+            state.inodes.insert(inode, Inode { durable: bytes.clone(), bytes });
+            Self::change(state, to.parent().unwrap(), Change::Link { name: to.to_owned(), inode });
+            Ok(())
+        })
+    }
+}
+
+/// A process's view of a disk that is not the one of its local files.
+pub struct Apart(pub Process);
+
+impl Directories for Apart {
+    fn is_there(&self, dir: &Path) -> bool {
+        self.0.is_there(dir)
+    }
+
+    fn make(&self, dir: &Path) -> io::Result<()> {
+        self.0.make(dir)
+    }
+
+    fn sync(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync(dir)
+    }
+}
+
+impl Files for Apart {
+    fn files_below(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.0.files_below(dir)
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        Files::remove(&self.0, file)
+    }
+
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(ErrorKind::CrossesDevices.into())
+    }
 }

@@ -13,10 +13,10 @@ use pelton_dataflow::time::Epoch;
 use pelton_state::checkpoint::log::{self, Begun, ManifestLog, Own, StartFrom};
 use pelton_state::checkpoint::manifest::{Entry, Manifest};
 use pelton_state::checkpoint::retention::{collect, data_directory};
-use pelton_state::checkpoint::store::CheckpointStore;
+use pelton_state::checkpoint::store::{CheckpointStore, Files};
 use pelton_state::{Backend, KeyedAck, StateError, StoredFile};
 
-use crate::disk::{Disk, Fault, Process, next_random};
+use crate::disk::{Apart, Disk, Fault, Process, next_random};
 use crate::local_store::LocalStore;
 
 const ROOT: &str = "/var/lib/job/checkpoints";
@@ -72,8 +72,11 @@ struct Job {
 }
 
 fn open(process: Process) -> Result<CheckpointStore, StateError> {
-    let local = LocalStore::new(process.clone(), ROOT);
-    CheckpointStore::over_directory(Box::new(local), Box::new(process), ROOT)
+    open_with(process.clone(), Box::new(process))
+}
+
+fn open_with(process: Process, directories: Box<dyn Files>) -> Result<CheckpointStore, StateError> {
+    CheckpointStore::over_directory(Box::new(LocalStore::new(process, ROOT)), directories, ROOT)
 }
 
 impl Truth {
@@ -292,24 +295,29 @@ fn every_operation_fails_once() {
     }
 }
 
-/// A file of several parts goes another way into the store.
+/// A large file is linked, and copied in several parts from another disk.
 #[test]
 fn a_large_file_is_there_once_it_was_answered() {
     let local = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(local.path(), vec![7; 9 << 20]).unwrap();
+    let shared = |process: Process| -> Box<dyn Files> { Box::new(process) };
+    let apart = |process: Process| -> Box<dyn Files> { Box::new(Apart(process)) };
     for fault in [Fault::Stops, Fault::Fails, Fault::LosesItsAnswer] {
-        for at_operation in 0.. {
-            let disk = Disk::default();
-            disk.plan(at_operation, fault);
-            let path = "data/00000001/w0000/1.sst";
-            let put = open(disk.process()).and_then(|store| store.put_file(local.path(), path, "1.sst"));
-            let came = disk.came();
-            disk.power_fails(at_operation);
-            if let Ok(file) = put {
-                open(disk.process()).unwrap().read(&file).unwrap();
-            }
-            if !came {
-                break;
+        for directories in [shared, apart] {
+            for at_operation in 0.. {
+                let disk = Disk::default();
+                disk.plan(at_operation, fault);
+                let path = "data/00000001/w0000/1.sst";
+                let store = open_with(disk.process(), directories(disk.process()));
+                let put = store.and_then(|store| store.put_file(local.path(), path, "1.sst"));
+                let came = disk.came();
+                disk.power_fails(at_operation);
+                if let Ok(file) = put {
+                    open(disk.process()).unwrap().read(&file).unwrap();
+                }
+                if !came {
+                    break;
+                }
             }
         }
     }
