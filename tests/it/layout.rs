@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Each package with the packages of the workspace that it may use, tests included.
 ///
 /// `pelton-operators` and `pelton-runtime` do not see each other, `pelton-streams` stands alone (and with it its service),
-/// and jobs and benchmarks use the facade as any user does.
+/// and jobs and benchmarks use the facade as any user does; clients that measure the service have its signatures from it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("pelton-dataflow", &[]),
     ("pelton-state", &["pelton-dataflow"]),
@@ -50,7 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("pelton-examples", &["pelton"]),
-    ("pelton-bench", &["pelton"]),
+    ("pelton-bench", &["pelton", "pelton-kinesis"]),
 ];
 
 /// A file that is longer holds more than one concept.

@@ -20,7 +20,6 @@ const SUM: usize = 4;
 const TEXT: u8 = 7;
 
 /// What AWS's SDKs read at most.
-#[cfg(any(test, feature = "fuzzing"))]
 const MOST_BYTES: usize = 16 << 20;
 
 /// What a message is.
@@ -72,8 +71,7 @@ fn header(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// A message that was read, for tests.
-#[cfg(any(test, feature = "fuzzing"))]
+/// A message that was read, as clients do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The headers, in order.
@@ -86,7 +84,6 @@ pub struct Message<'a> {
 ///
 /// # Errors
 /// What is wrong with it.
-#[cfg(any(test, feature = "fuzzing"))]
 pub fn read(bytes: &[u8]) -> Result<Option<(Message<'_>, &[u8])>, &'static str> {
     fn number(bytes: &[u8]) -> u32 {
         bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))

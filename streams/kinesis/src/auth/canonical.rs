@@ -43,6 +43,13 @@ pub(super) fn signing_key(secret: &str, scope: &Scope) -> hmac::Key {
     })
 }
 
+/// The signature of what is to be signed.
+pub(super) fn signature(key: &hmac::Key, to_sign: &str) -> String {
+    let mut out = String::with_capacity(64);
+    hex(hmac::sign(key, to_sign.as_bytes()).as_ref(), &mut out);
+    out
+}
+
 /// Whether `signature` is that of `to_sign`, found in a time that does not tell how much of it is right.
 pub(super) fn signature_is(key: &hmac::Key, to_sign: &str, signature: &str) -> bool {
     unhex(signature).is_some_and(|tag| hmac::verify(key, to_sign.as_bytes(), &tag).is_ok())

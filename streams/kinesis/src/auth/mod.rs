@@ -4,6 +4,7 @@
 //! * [`Credentials`]: the keys, their sessions, and what each may do
 //! * `parameters`: what a request says of its signature
 //! * `canonical`: what is signed, and how
+//! * [`Signer`]: the client's side
 //!
 //! The body's hash is always taken from the body, as AWS does for this service: a request that was signed
 //! over `UNSIGNED-PAYLOAD` does not match. Sources: "Signature Version 4 signing process" and "Troubleshooting
@@ -12,15 +13,17 @@
 mod canonical;
 mod credentials;
 mod parameters;
+mod sign;
 #[cfg(test)]
 mod tests;
 
-use hyper::HeaderMap;
+pub use hyper::HeaderMap;
 use ring::digest;
 
 use crate::dates::Moment;
 pub use credentials::{Access, Credentials, Identity, InvalidCredentials};
 use parameters::{Form, Parameters};
+pub use sign::Signer;
 
 use crate::error::{Error, ErrorCode, Result};
 

@@ -6,7 +6,8 @@
 //! * [`envelope`]: which operation a request asks for, and in which encoding
 //! * `json`, `cbor`: the two encodings
 //! * [`Writer`]: bodies of many records, written piece by piece
-//! * [`put_records`]: the short way of the request that there are most of
+//! * [`scan`]: bodies gone through without a value of each piece; [`put_records`]: the short way of the request
+//!   that there are most of
 
 mod cbor;
 pub mod envelope;
@@ -16,11 +17,13 @@ pub mod fuzzing;
 mod json;
 mod put;
 mod scalar;
+pub mod scan;
 mod writer;
 
 use bytes::Bytes;
 
-pub use put::{Data, PutRecord, PutRecords, put_records};
+pub use put::{PutRecord, PutRecords, put_records};
+pub use scan::Data;
 pub use writer::Writer;
 
 use crate::error::{Error, ErrorCode, Result};

@@ -7,14 +7,14 @@ mod write;
 pub(super) use read::read;
 pub(super) use write::{head, string, write};
 
-const UNSIGNED: u8 = 0;
+pub(super) const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
 pub(super) const BYTES: u8 = 2;
 pub(super) const TEXT: u8 = 3;
 pub(super) const ARRAY: u8 = 4;
 pub(super) const MAP: u8 = 5;
-const TAG: u8 = 6;
-const SIMPLE: u8 = 7;
+pub(super) const TAG: u8 = 6;
+pub(super) const SIMPLE: u8 = 7;
 
 const FALSE: u8 = 20;
 const TRUE: u8 = 21;

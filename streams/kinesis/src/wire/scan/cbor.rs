@@ -1,16 +1,16 @@
-//! The short way of `PutRecords` through CBOR: strings of a known length, structures and lists of either
-//! form.
+//! Going through CBOR: strings of a known length, structures and lists of either form.
 
-use super::super::cbor::{ARRAY, BREAK, BYTES, MAP, TEXT};
-use super::Data;
+use super::super::cbor::{ARRAY, BREAK, BYTES, MAP, SIMPLE, TAG, TEXT, UNSIGNED};
+use super::{Data, MOST_DEPTH, Scan};
 
-pub(super) struct Scan<'a> {
+pub(super) struct Body<'a> {
     rest: &'a [u8],
+    depth: usize,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Body<'a> {
     pub fn of(body: &'a [u8]) -> Self {
-        Self { rest: body }
+        Self { rest: body, depth: 0 }
     }
 
     /// The argument of an item of this major type; `None` inside if it has no length.
@@ -31,11 +31,13 @@ impl<'a> Scan<'a> {
             24 => 1,
             25 => 2,
             26 => 4,
+            27 => 8,
             _ => return None,
         };
         let (argument, rest) = rest.split_at_checked(size)?;
         self.rest = rest;
-        Some(Some(argument.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))))
+        let argument = argument.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Some(Some(usize::try_from(argument).ok()?))
     }
 
     fn string(&mut self, major: u8) -> Option<&'a [u8]> {
@@ -60,13 +62,17 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl<'a> super::Scan<'a> for Scan<'a> {
+impl<'a> Scan<'a> for Body<'a> {
     fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.string(TEXT)?).ok()
     }
 
     fn data(&mut self) -> Option<Data<'a>> {
         self.string(BYTES).map(Data::Plain)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        Some(self.head(UNSIGNED)?? as u64)
     }
 
     fn members(&mut self, mut member: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
@@ -78,6 +84,33 @@ impl<'a> super::Scan<'a> for Scan<'a> {
 
     fn items(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.sequence(ARRAY, item)
+    }
+
+    fn skip(&mut self) -> Option<()> {
+        let major = self.rest.first()? >> 5;
+        match major {
+            BYTES | TEXT => self.string(major).map(|_| ()),
+            ARRAY | MAP | TAG if self.depth == MOST_DEPTH => None,
+            ARRAY | MAP | TAG => {
+                self.depth += 1;
+                match major {
+                    ARRAY => self.items(Self::skip)?,
+                    MAP => self.members(|body, _| body.skip())?,
+                    _ => {
+                        self.head(TAG)??;
+                        self.skip()?;
+                    }
+                }
+                self.depth -= 1;
+                Some(())
+            }
+            // A number, or a word; the end of what has no length is none.
+            _ if self.rest[0] == BREAK => None,
+            major => {
+                debug_assert!(major == SIMPLE || major <= 1, "{major}");
+                self.head(major)?.map(|_| ())
+            }
+        }
     }
 
     fn is_at_end(&mut self) -> bool {

@@ -3,14 +3,12 @@
 //! no unescaping. Of all else it takes nothing; the long way through the model tells what is wrong, if
 //! anything is. A test holds the two to each other.
 
-mod cbor;
-mod json;
-
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 
 use super::Encoding;
+use super::scan::{self, Data, Scan};
 use crate::model::{Kind, Model, Text};
 
 /// The request, as pieces of its body.
@@ -35,57 +33,13 @@ pub struct PutRecord<'a> {
     pub data: Data<'a>,
 }
 
-/// Data as the body has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Data<'a> {
-    /// Base64, of the right length but not looked at yet.
-    Base64(&'a [u8]),
-    /// Bytes.
-    Plain(&'a [u8]),
-}
-
-impl<'a> Data<'a> {
-    /// The bytes, in `scratch` if they have to be decoded; none if they are no base64.
-    pub fn bytes<'b>(self, scratch: &'b mut Vec<u8>) -> Option<&'b [u8]>
-    where
-        'a: 'b,
-    {
-        match self {
-            Self::Plain(bytes) => Some(bytes),
-            Self::Base64(text) => {
-                scratch.clear();
-                base64_simd::STANDARD.decode_append(text, scratch).ok()?;
-                Some(scratch)
-            }
-        }
-    }
-}
-
 /// Reads the request the short way; none if it has to go the long one.
 #[must_use]
 pub fn put_records(encoding: Encoding, body: &Bytes) -> Option<PutRecords<'_>> {
     match encoding {
-        Encoding::Json => read(json::Scan::of(body)),
-        Encoding::Cbor => read(cbor::Scan::of(body)),
+        Encoding::Json => read(scan::json(body)),
+        Encoding::Cbor => read(scan::cbor(body)),
     }
-}
-
-/// A body that is gone through once, from its beginning. Whatever it does not take is `None`.
-trait Scan<'a>: Sized {
-    /// Takes text.
-    fn text(&mut self) -> Option<&'a str>;
-
-    /// Takes bytes.
-    fn data(&mut self) -> Option<Data<'a>>;
-
-    /// Takes a structure; `member` takes the value of each member.
-    fn members(&mut self, member: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()>;
-
-    /// Takes a list; `item` takes each item of it.
-    fn items(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()>;
-
-    /// Whether nothing follows.
-    fn is_at_end(&mut self) -> bool;
 }
 
 fn read<'a>(mut scan: impl Scan<'a>) -> Option<PutRecords<'a>> {
