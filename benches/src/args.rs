@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::nexmark_runs::NexmarkArgs;
 use crate::plot::PlotArgs;
 use crate::shape::Shape;
+use crate::streams::StreamsArgs;
 
 /// The heading of the options that [`Shape`] is made of.
 const SHAPE: &str = "Shape of `keyed-count`, `log-append` and `log-scan`";
@@ -33,6 +34,7 @@ pub struct Cli {
 pub enum Command {
     Nexmark(NexmarkArgs),
     Plot(PlotArgs),
+    Streams(StreamsArgs),
 }
 
 /// One run: a workload, who runs it, and how.

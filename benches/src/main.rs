@@ -4,7 +4,8 @@
 //! In reading order: [`args`] and [`shape`] (the command line), [`generator`], [`large`] and [`over`] (what
 //! the workloads read), [`verify`] (what must come out), [`timely_ref`] and [`pelton_engine`] (who
 //! does the work), [`report`], [`usage`], [`progress`] and [`stopwatch`] (what is measured, and
-//! how), [`plot`] (how it scales), [`nexmark_runs`] (the queries of the library `nexmark`).
+//! how), [`plot`] (how it scales), [`nexmark_runs`] (the queries of the library `nexmark`), [`streams`] (a Kinesis
+//! endpoint from outside).
 
 mod args;
 mod generator;
@@ -17,6 +18,7 @@ mod progress;
 mod report;
 mod shape;
 mod stopwatch;
+mod streams;
 mod timely_ref;
 mod usage;
 mod verify;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let ran = match Cli::parse() {
         Cli { command: Some(Command::Nexmark(args)), .. } => nexmark_runs::run(&args),
         Cli { command: Some(Command::Plot(args)), .. } => plot::run(&args),
+        Cli { command: Some(Command::Streams(args)), .. } => streams::run(&args),
         Cli { args: Some(args), .. } => run(&args),
         Cli { .. } => unreachable!("a workload is required where there is no command"),
     };
