@@ -16,6 +16,8 @@ pub mod store;
 pub mod wire;
 
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod takeover_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,10 @@
 //! it. A generation begins by appending a [`Takeover`]; whoever finds the next place taken has lost
 //! the job and stops for good. Nothing but create-if-absent is asked of the store for that.
 //!
-//! Sequence numbers have no gaps but at the old end, where [`super::retention`] deletes.
+//! Sequence numbers have no gaps but at the old end, where [`super::retention`] deletes. So a place that was taken may
+//! be free again when somebody who was paused comes back, and he creates an entry behind the others. The newest is
+//! never deleted: whoever has created an entry looks whether there is one after it, and has lost if there is. What he
+//! leaves is void ([`is_void`]): nobody starts from it.
 
 use bytes::Bytes;
 use tracing::{error, info};
@@ -74,6 +77,19 @@ pub struct Found {
     pub entry: Result<Entry, StateError>,
 }
 
+/// Whether the entry at `index` of the log was appended by a generation that had lost the job, in the place of an
+/// entry that retention had deleted. The one after it is missing then, or it is of a later generation that has not
+/// begun there. Savepoints are kept where those after them are not.
+#[must_use]
+pub fn is_void(found: &[Found], index: usize) -> bool {
+    let Ok(Entry::Checkpoint(manifest)) = &found[index].entry else { return false };
+    let Some(after) = found.get(index + 1) else { return false };
+    match &after.entry {
+        Ok(Entry::Checkpoint(later)) if later.generation > manifest.generation => true,
+        _ => after.sequence > found[index].sequence + 1 && !manifest.savepoint,
+    }
+}
+
 /// What a generation begins with.
 #[derive(Debug)]
 pub struct Begun {
@@ -101,6 +117,13 @@ pub fn entries(store: &CheckpointStore) -> Result<Vec<Found>, StateError> {
 pub fn read(store: &CheckpointStore, sequence: u64) -> Result<Entry, StateError> {
     let path = path_of(sequence);
     wire::decode(&store.full(&path), &store.get(&path)?)
+}
+
+/// Whether the takeover just created at `sequence` has come into a place that was free again: whoever takes over from
+/// it appends a takeover next.
+fn is_behind(store: &CheckpointStore, sequence: u64) -> Result<bool, StateError> {
+    let Some(after) = sequences(store)?.into_iter().find(|other| *other > sequence) else { return Ok(false) };
+    Ok(after > sequence + 1 || !matches!(read(store, after)?, Entry::Takeover(_)))
 }
 
 /// The sequence numbers of the entries, ascending.
@@ -163,8 +186,9 @@ impl ManifestLog {
             // The entry may exist from here on, unless the store answers that another has its place.
             own.tried = Some((next, generation, bytes.clone()));
             let is_created = store.create(&path, bytes)?;
+            let is_begun = is_created && !is_behind(store, next)?;
             own.tried = None;
-            if is_created {
+            if is_begun {
                 own.begun = generation;
                 store.failpoint("manifest::taken_over", "create", &path)?;
                 info!(job, generation = takeover.generation, base = ?takeover.base, "took the job over");
@@ -203,16 +227,22 @@ impl ManifestLog {
         let bytes = wire::encode_checkpoint(manifest)?;
         self.settle_uncertain()?;
         let path = path_of(self.next);
-        match self.create(&path, bytes.clone()) {
-            Ok(true) => {
-                self.next += 1;
-                Ok(self.next - 1)
-            }
-            Ok(false) => Err(self.lose(&path)),
-            Err(error) => {
-                self.uncertain = Some(bytes);
-                Err(error)
-            }
+        self.uncertain = Some(bytes.clone());
+        if !self.create(&path, bytes)? {
+            return Err(self.lose(&path));
+        }
+        let sequences = sequences(&self.store)?;
+        self.check_newest(&sequences)?;
+        self.uncertain = None;
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Checks that nobody has appended anything behind the next place.
+    fn check_newest(&mut self, sequences: &[u64]) -> Result<(), StateError> {
+        match sequences.iter().find(|sequence| **sequence > self.next) {
+            Some(newer) => Err(self.lose(&path_of(*newer))),
+            None => Ok(()),
         }
     }
 
@@ -230,12 +260,13 @@ impl ManifestLog {
             return Err(self.lose(&path));
         }
         let Some(attempted) = &self.uncertain else { return Ok(()) };
-        if sequences(&self.store)?.contains(&self.next) {
-            if self.store.get(&path)? != *attempted {
-                return Err(self.lose(&path));
-            }
-            self.next += 1;
+        let sequences = sequences(&self.store)?;
+        let is_there = sequences.contains(&self.next);
+        if is_there && self.store.get(&path)? != *attempted {
+            return Err(self.lose(&path));
         }
+        self.check_newest(&sequences)?;
+        self.next += u64::from(is_there);
         self.uncertain = None;
         Ok(())
     }
@@ -266,8 +297,8 @@ fn base_of(store: &CheckpointStore, from: &StartFrom, found: &[Found]) -> Result
 fn newest(store: &CheckpointStore, found: &[Found]) -> Result<Base, StateError> {
     let mut skipped = Vec::new();
     let mut below = u64::MAX;
-    for one in found.iter().rev() {
-        if one.sequence > below {
+    for (index, one) in found.iter().enumerate().rev() {
+        if one.sequence > below || is_void(found, index) {
             continue;
         }
         match &one.entry {

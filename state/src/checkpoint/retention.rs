@@ -130,8 +130,8 @@ fn plan(found: &[Found], keep: usize) -> Option<(Vec<u64>, Vec<String>)> {
 fn lineage(found: &[Found]) -> Vec<u64> {
     let mut below = u64::MAX;
     let mut lineage = Vec::new();
-    for one in found.iter().rev().filter(|one| one.entry.is_ok()) {
-        if one.sequence > below {
+    for (index, one) in found.iter().enumerate().rev().filter(|(_, one)| one.entry.is_ok()) {
+        if one.sequence > below || log::is_void(found, index) {
             continue;
         }
         match &one.entry {
