@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use super::model::{Shared, Text};
 use super::random::Random;
 
-/// What `extra` fields are cut from.
-const EXTRA_SOURCE_BYTES: usize = 1 << 20;
+/// What `extra` fields are cut from: as much as stays in a second-level cache, and so long that two cuts that are
+/// stored together hardly ever overlap.
+const EXTRA_SOURCE_BYTES: usize = 1 << 17;
 /// Channels besides the four well-known ones.
 const CHANNELS: u64 = 10_000;
 /// The shortest random text.
