@@ -49,6 +49,9 @@ pub(crate) struct Serve {
     /// Hold clients to the throughput of shards and the rates that Amazon has
     #[arg(long)]
     enforce_limits: bool,
+    /// Connections at a time; who comes after them waits. Each takes a file descriptor, see `ulimit -n`
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
     /// The account that streams belong to, in their ARNs
     #[arg(long, value_name = "DIGITS", default_value = "000000000000", value_parser = account)]
     account: String,
@@ -89,6 +92,7 @@ impl Serve {
             account: self.account.clone(),
             region: self.region.clone(),
             enforce_limits: self.enforce_limits,
+            most_connections: self.max_connections as usize,
             ..Settings::default()
         };
         let service = Service::open(&self.data, settings)?;

@@ -23,6 +23,8 @@ enum Limited {
     RecordsIn(u64, ShardId),
     BytesOut(u64, ShardId),
     Reads(u64, ShardId),
+    /// Of one consumer.
+    BytesPushed(u64, ShardId, String),
     /// An operation, of one stream or of the account.
     Calls(&'static str, u64),
 }
@@ -33,7 +35,7 @@ impl Limited {
         match self {
             Self::BytesIn(..) => BYTES_IN,
             Self::RecordsIn(..) => RECORDS_IN,
-            Self::BytesOut(..) => BYTES_OUT,
+            Self::BytesOut(..) | Self::BytesPushed(..) => BYTES_OUT,
             Self::Reads(..) => READS,
             Self::Calls(operation, _) => calls(operation).map_or(f64::INFINITY, |(rate, _)| rate),
         }
@@ -106,6 +108,17 @@ impl Limits {
         let _ = self.take(&[(Limited::BytesOut(log_id, shard), f64::NEG_INFINITY, bytes as f64)], now_ms);
     }
 
+    /// Takes what was pushed to a consumer; gives how long in milliseconds nothing more may be, since more than there is,
+    /// is owed.
+    #[must_use]
+    pub fn have_pushed(&self, log_id: u64, shard: ShardId, consumer: &str, bytes: usize, now_ms: u64) -> u64 {
+        let pushed = Limited::BytesPushed(log_id, shard, consumer.to_owned());
+        let _ = self.take(&[(pushed.clone(), f64::NEG_INFINITY, bytes as f64)], now_ms);
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let owed = buckets.get(&pushed).map_or(0.0, |bucket| -bucket.level);
+        (owed.max(0.0) * 1_000.0 / BYTES_OUT).ceil() as u64
+    }
+
     /// Whether an operation may be called now, of a stream if it is limited for each.
     #[must_use]
     pub fn may_call(&self, operation: &'static str, stream: u64, now_ms: u64) -> bool {
@@ -172,6 +185,17 @@ mod tests {
         for (at_ms, may) in [(1_000, false), (4_000, false), (4_001, true)] {
             assert_eq!(limits.may_read(1, SHARD, at_ms), may, "at {at_ms}");
         }
+    }
+
+    #[test]
+    fn a_consumer_that_was_given_too_much_waits_for_what_it_owes() {
+        let limits = Limits::default();
+        let mebibytes = |mebibytes: usize| mebibytes << 20;
+        assert_eq!(limits.have_pushed(1, SHARD, "risk", mebibytes(2), 0), 0);
+        assert_eq!(limits.have_pushed(1, SHARD, "risk", mebibytes(1), 0), 500);
+        assert_eq!(limits.have_pushed(1, SHARD, "other", mebibytes(1), 0), 0, "each consumer has its own");
+        assert_eq!(limits.have_pushed(1, SHARD, "risk", mebibytes(1), 500), 500);
+        assert_eq!(limits.have_pushed(1, SHARD, "risk", 0, 60_000), 0);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Settings {
     pub shard_limit: u32,
     /// Hold clients to the throughput of shards and the rates of the control plane.
     pub enforce_limits: bool,
+    /// Connections at a time; who comes after them waits to be accepted.
+    pub most_connections: usize,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             region: "us-east-1".to_owned(),
             shard_limit: 100_000,
             enforce_limits: false,
+            most_connections: 10_000,
         }
     }
 }

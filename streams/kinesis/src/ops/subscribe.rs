@@ -70,7 +70,7 @@ pub async fn subscribe(service: &Arc<Service>, request: &Request, encoding: Enco
     let reader = crate::blocking(move || read.reader(&own.log, id, start)).await?;
     let (events, received) = mpsc::channel(EVENTS_AHEAD);
     let subscription =
-        Subscription { service: service.clone(), stream, shard, encoding, events, _place: place };
+        Subscription { service: service.clone(), stream, consumer, shard, encoding, events, _place: place };
     tokio::spawn(subscription.run(reader, ended));
     Ok(Reply::Events(received))
 }
@@ -78,6 +78,7 @@ pub async fn subscribe(service: &Arc<Service>, request: &Request, encoding: Enco
 struct Subscription {
     service: Arc<Service>,
     stream: Arc<Stream>,
+    consumer: String,
     shard: Shard,
     encoding: Encoding,
     events: mpsc::Sender<Bytes>,
@@ -139,10 +140,23 @@ impl Subscription {
             if page.is_ended {
                 return Ok(());
             }
+            self.rest(&page).await;
             if page.next_arrival_ms.is_none() {
                 is_due = tokio::time::timeout(HEARTBEAT, news.notified()).await.is_err();
             }
         }
+    }
+
+    /// Waits until the consumer may be given more, if it is held to the limit.
+    async fn rest(&self, page: &Page) {
+        if !self.service.settings.enforce_limits {
+            return;
+        }
+        let bytes = page.batches.iter().map(pelton_streams::RecordBatch::bytes).sum();
+        let Self { service, consumer, shard, .. } = self;
+        let log_id = self.stream.record().log_id;
+        let rest_ms = service.limits.have_pushed(log_id, shard.id, consumer, bytes, service.now_ms());
+        tokio::time::sleep(Duration::from_millis(rest_ms)).await;
     }
 
     fn event(&self, page: &Page, reader: &Reader) -> Result<Bytes> {

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 pub use body::Body;
@@ -115,10 +116,11 @@ impl Server {
         let mut stop = std::pin::pin!(stop);
         let graceful = GracefulShutdown::new();
         let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        let room = Arc::new(Semaphore::new(service.settings.most_connections.min(Semaphore::MAX_PERMITS)));
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => serve(&service, tls.as_ref(), &graceful, socket, peer),
+                accepted = accept(&listener, &room) => match accepted {
+                    Ok(connection) => serve(&service, tls.as_ref(), &graceful, connection),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -136,19 +138,36 @@ impl Server {
     }
 }
 
+/// A connection, with its place among those that may be open.
+struct Connection {
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
+/// The next connection, once there is room for it.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> std::io::Result<Connection> {
+    if room.available_permits() == 0 {
+        tracing::warn!("as many connections are open as may be: the next is accepted when one ends");
+    }
+    let place = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (socket, peer) = listener.accept().await?;
+    Ok(Connection { socket, peer, place })
+}
+
 /// Serves one connection on a task of its own.
 fn serve(
     service: &Arc<Service>,
     tls: Option<&TlsAcceptor>,
     graceful: &GracefulShutdown,
-    socket: TcpStream,
-    peer: SocketAddr,
+    Connection { socket, peer, place }: Connection,
 ) {
     // Answers are small and somebody waits for each.
     let _ = socket.set_nodelay(true);
     let watcher = graceful.watcher();
     let (service, tls) = (service.clone(), tls.cloned());
     tokio::spawn(async move {
+        let _place = place;
         let answer = service_fn(move |request| {
             let service = service.clone();
             async move { Ok::<_, Infallible>(answer(&service, request, peer).await) }

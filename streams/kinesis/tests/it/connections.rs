@@ -73,6 +73,28 @@ fn one_port_speaks_both_versions_of_http() {
 }
 
 #[test]
+fn who_comes_when_all_places_are_taken_waits_for_one() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { most_connections: 1, ..Settings::default() };
+    let server = Running::start(data.path(), settings);
+    let connect = || TcpStream::connect(server.address).unwrap();
+    let ask = |mut stream: &TcpStream| stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let hear = |mut stream: &TcpStream| stream.read_exact(&mut [0; 15]).unwrap();
+    let (first, second) = (connect(), connect());
+    ask(&second);
+    for _ in 0..50 {
+        ask(&first);
+        hear(&first);
+    }
+    second.set_nonblocking(true).unwrap();
+    let early = (&second).read(&mut [0; 15]).unwrap_err();
+    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock, "it was answered beside the first");
+    second.set_nonblocking(false).unwrap();
+    drop(first);
+    hear(&second);
+}
+
+#[test]
 fn tls_agrees_on_a_version_of_http() {
     let (_data, server) = server(true);
     let stream = by_tls(&server, &["h2", "http/1.1"]);
