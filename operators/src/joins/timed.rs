@@ -36,7 +36,7 @@ pub struct IntervalJoin<K: Key, A: Data, B: Data> {
 }
 
 /// Two keyed streams to be joined whatever their times, waiting for the kind of join.
-#[must_use = "a join does nothing until its kind is chosen: `.inner(..)`, `.left(..)`"]
+#[must_use = "a join does nothing until its kind is chosen: `.inner(..)`, `.left(..)`, `.right(..)`, `.full(..)`"]
 pub struct Join<K: Key, A: Data, B: Data>(IntervalJoin<K, A, B>);
 
 impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
@@ -164,6 +164,36 @@ impl<K: Key, A: Data + Sync, B: Data + Sync> Join<K, A, B> {
         pair: impl Fn(&A, Option<&B>) -> O + Send + Sync + 'static,
     ) -> Joined<O, A, B> {
         self.0.of_kind("join", LeftOuter(pair))
+    }
+
+    /// As [`Join::left`], with right records that have found no partner while [`Join::keep_right`] kept them.
+    pub fn right<O: Data>(
+        self,
+        pair: impl Fn(Option<&A>, &B) -> O + Send + Sync + 'static,
+    ) -> Joined<O, A, B> {
+        self.0.of_kind("join", RightOuter(pair))
+    }
+
+    /// As [`Join::left`], with records of both sides that have found no partner while they were kept.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pelton_operators::testing::Harness;
+    ///
+    /// let mut script = Harness::new(|events, taps| {
+    ///     let (orders, payments) = (events.filter(|n| n % 2 == 0), events.filter(|n| n % 2 == 1));
+    ///     let join = orders.key_by(|n: &u64| n / 10).join("paid", &payments.key_by(|n| n / 10));
+    ///     let join = join.keep_left(Duration::from_millis(20)).keep_right(Duration::from_millis(5));
+    ///     taps.tap("out", &join.full(|order, payment| (order.copied(), payment.copied())).out);
+    /// });
+    /// script.record(1, 10).record(9, 11).record(3, 24).record(4, 35).watermark(30);
+    /// assert_eq!(script.output(), ["out@9 (Some(10), Some(11))", "out@9 (None, Some(35))", "out@23 (Some(24), None)"]);
+    /// ```
+    pub fn full<O: Data>(
+        self,
+        pair: impl Fn(Option<&A>, Option<&B>) -> O + Send + Sync + 'static,
+    ) -> Joined<O, A, B> {
+        self.0.of_kind("join", FullOuter(pair))
     }
 
     fn milliseconds(&self, time: Duration) -> i64 {

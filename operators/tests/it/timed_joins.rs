@@ -293,7 +293,7 @@ proptest! {
 
     #[test]
     fn joins_agree_with_nested_loops(
-        steps in numbered(), is_left: bool,
+        steps in numbered(), kind in kinds(),
         keep_left in prop::option::of(0u64..30), keep_right in prop::option::of(0u64..30),
     ) {
         let build = move |input: Stream<Side>, taps: &mut Taps| {
@@ -305,12 +305,13 @@ proptest! {
             if let Some(ms) = keep_right {
                 join = join.keep_right(Duration::from_millis(ms));
             }
-            tap(taps, &match is_left {
-                true => join.left(|a, b| (number(a), b.and_then(number))),
-                false => join.inner(|a, b| (number(a), number(b))),
+            tap(taps, &match kind {
+                Kind::Inner => join.inner(|a, b| (number(a), number(b))),
+                Kind::Left => join.left(|a, b| (number(a), b.and_then(number))),
+                Kind::Right => join.right(|a, b| (a.and_then(number), number(b))),
+                Kind::Full => join.full(|a, b| (a.and_then(number), b.and_then(number))),
             });
         };
-        let kind = if is_left { Kind::Left } else { Kind::Inner };
         let (lower, upper) = (keep_right.map(|ms| -(ms as i64)), keep_left.map(|ms| ms as i64));
         agree(build, NestedLoops::new(lower, upper, kind), steps);
     }

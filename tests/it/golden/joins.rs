@@ -178,6 +178,8 @@ pub const BY_TIME: Case = Case {
         "Join::keep_right",
         "Join::inner",
         "Join::left",
+        "Join::right",
+        "Join::full",
     ],
     wire: |job, place| {
         let [left, right] = sides(job, place);
@@ -190,6 +192,9 @@ pub const BY_TIME: Case = Case {
         let ms = Duration::from_millis;
         let kept = left.join("kept", &right).keep_left(ms(40)).keep_right(ms(10));
         keep(place, "kept", &kept.left(|a, b| pair(Some(a), b)));
+        let kept = left.join("right-kept", &right).keep_left(ms(40)).keep_right(ms(10));
+        keep(place, "right-kept", &kept.right(|a, b| pair(a, Some(b))));
+        keep(place, "full-kept", &left.join("full-kept", &right).keep_left(ms(40)).full(pair));
     },
     check: |place| {
         let within = |a: &Event, b: &Event| (-20..=30).contains(&(b.at.0 - a.at.0));
@@ -198,7 +203,10 @@ pub const BY_TIME: Case = Case {
         check(place, "right", within, [false, true]);
         check(place, "full", within, [true, true]);
         check(place, "all", |_, _| true, [false, false]);
-        check(place, "kept", |a, b| (-10..=40).contains(&(b.at.0 - a.at.0)), [true, false]);
+        let kept = |a: &Event, b: &Event| (-10..=40).contains(&(b.at.0 - a.at.0));
+        check(place, "kept", kept, [true, false]);
+        check(place, "right-kept", kept, [false, true]);
+        check(place, "full-kept", |a, b| b.at.0 - a.at.0 <= 40, [true, true]);
     },
 };
 
