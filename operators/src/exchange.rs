@@ -70,6 +70,16 @@ impl Partitioner for InTurn {
 impl<T: Data> Stream<T> {
     /// Brings records of the same key together on one worker, in the order in which each sending
     /// worker had them. One exchange serves all that is built on the keyed stream and its clones.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::Harness;
+    /// let mut script = Harness::new(|visits, taps| {
+    ///     let by_user = visits.key_by(|(user, _): &(char, u64)| *user);
+    ///     taps.tap("out", &by_user.reduce("longest", |a, b| (a.0, a.1.max(b.1))));
+    /// });
+    /// script.record(1, ('a', 5)).record(2, ('b', 3)).record(3, ('a', 4));
+    /// assert_eq!(script.output(), ["out@1 ('a', 5)", "out@2 ('b', 3)", "out@3 ('a', 5)"]);
+    /// ```
     #[track_caller]
     pub fn key_by<K: Key>(&self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> KeyedStream<K, T> {
         let key = Arc::new(key);
@@ -90,6 +100,12 @@ impl<T: Data> Stream<T> {
 
     /// Deals batches out to all workers in turn: for a source with fewer splits than workers.
     /// Order is given up.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::run_stateless;
+    /// let doubled = run_stateless([1u64, 2, 3], |numbers| numbers.rebalance().map(|n| n * 2));
+    /// assert_eq!(doubled, [2, 4, 6], "with one worker there is one turn");
+    /// ```
     #[track_caller]
     pub fn rebalance(&self) -> Self {
         let factory = |cx: &OperatorContext<'_>| {

@@ -12,6 +12,16 @@ use crate::stream::{Add, Stream};
 
 impl<T: Data> Stream<T> {
     /// The records of this stream and of `others`.
+    ///
+    /// ```
+    /// # use pelton_operators::testing::run_stateless;
+    /// let mut both = run_stateless([1u64, 2, 3, 4], |numbers| {
+    ///     let (odd, even) = (numbers.filter(|n| n % 2 == 1), numbers.filter(|n| n % 2 == 0));
+    ///     odd.union([even.map(|n| n * 10)])
+    /// });
+    /// both.sort();
+    /// assert_eq!(both, [1, 3, 20, 40]);
+    /// ```
     #[track_caller]
     pub fn union(&self, others: impl IntoIterator<Item = Self>) -> Self {
         let mut add = Add::stateless::<T>("union", self.port, Location::caller());

@@ -111,6 +111,28 @@ impl<P: Process> Operator for Running<P> {
 
 impl<T: Data> Stream<T> {
     /// Runs `process` on each record.
+    ///
+    /// ```
+    /// use pelton_dataflow::error::OpResult;
+    /// use pelton_operators::{Process, ProcessContext, testing::run_stateless};
+    ///
+    /// /// Whole numbers, and aside what is none.
+    /// struct Parse;
+    /// impl Process for Parse {
+    ///     type In = String;
+    ///     type Out = u64;
+    ///     type Side = String;
+    ///     fn on_record(&self, text: String, cx: &mut ProcessContext<'_, Self>) -> OpResult {
+    ///         match text.parse() {
+    ///             Ok(number) => cx.emit(number),
+    ///             Err(_) => cx.side(text),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let parsed = run_stateless(["7".to_owned(), "x".to_owned()], |texts| texts.process(Parse).out);
+    /// assert_eq!(parsed, [7]);
+    /// ```
     #[track_caller]
     pub fn process<P: Process<In = T>>(&self, process: P) -> Processed<P::Out, P::Side> {
         let mut add = Add::stateless::<P::Out>("process", self.port, Location::caller());

@@ -29,7 +29,11 @@ impl Spans {
     /// What is wrong with the windows, if anything.
     pub fn of<T>(windows: &Windows<T>) -> Result<Self, String> {
         let Cut::Aligned(windows) = &windows.cut else {
-            return Err("two streams meet in windows that lie at the same times for all keys: tumbling, sliding, cumulative".to_owned());
+            return Err(
+                "two streams meet in windows that lie at the same times for all keys: tumbling, sliding, cumulative. In others, \
+                 make one stream of both with `union`, and take its windows with `.process(..)`"
+                    .to_owned(),
+            );
         };
         if windows.domain() == TimeDomain::Processing {
             return Err(
