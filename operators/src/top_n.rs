@@ -58,12 +58,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         n: usize,
         rank: impl Fn(&T) -> R + Send + Sync + 'static,
     ) -> Stream<Update<T>> {
-        let (name, location) = (name.into(), Location::caller());
-        if n == 0 {
-            self.stream.graph.mistake(&name, "the best 0 records are none: ask for at least 1", location);
-        }
-        let changes = Changes { n, rank, types: PhantomData::<fn(K, T) -> R> };
-        self.operator(name, ("top_n", format!("the best {n}")), location, changes).out
+        self.best(name.into(), "top_n", Location::caller(), TopN::new(n, rank), changes)
     }
 
     /// Keeps the `n` best records of each key and tells who is in which place, from 1 on: once for each place
@@ -89,12 +84,23 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         n: usize,
         rank: impl Fn(&T) -> R + Send + Sync + 'static,
     ) -> Stream<Placed<T>> {
-        let (name, location) = (name.into(), Location::caller());
+        self.best(name.into(), "top_n_ranked", Location::caller(), TopN::new(n, rank), places)
+    }
+
+    fn best<R: Ord + 'static, O: Data>(
+        &self,
+        name: String,
+        kind: &'static str,
+        location: &'static Location<'static>,
+        top: TopN<T, R, impl Fn(&T) -> R + Send + Sync + 'static>,
+        tell: Tell<T, O>,
+    ) -> Stream<O> {
+        let n = top.n;
         if n == 0 {
             self.stream.graph.mistake(&name, "the best 0 records are none: ask for at least 1", location);
         }
-        let places = Places(Changes { n, rank, types: PhantomData::<fn(K, T) -> R> });
-        self.operator(name, ("top_n_ranked", format!("the best {n}")), location, places).out
+        let ranked = Ranked { top, tell, key: PhantomData::<fn(K)> };
+        self.operator(name, (kind, format!("the best {n}")), location, ranked).out
     }
 }
 
@@ -119,77 +125,45 @@ impl<T> PartialEq for Best<T> {
     }
 }
 
-impl<T> Best<T> {
-    /// Where a record of `rank` belongs, if it is among the best `n`.
-    fn place<R: Ord>(&self, n: usize, rank: &R, of: impl Fn(&T) -> R) -> Option<usize> {
-        let is_worse = |last: &T| of(last) >= *rank;
-        if self.records.len() >= n && self.records.last().is_none_or(is_worse) {
-            return None;
-        }
-        Some(self.records.partition_point(|better| of(better) >= *rank))
-    }
+/// Tells that a record has come to lie among the best, the first of which is at 0: who has gone for it, if anyone.
+type Tell<T, O> = fn(best: &[T], at: usize, gone: Option<T>, emit: &mut dyn FnMut(O));
 
-    /// Puts a record in its place; which one is not among the best `n` any more.
-    fn insert(&mut self, n: usize, place: usize, record: T) -> Option<T> {
-        let gone = if self.records.len() >= n { self.records.pop() } else { None };
-        self.records.insert(place, record);
-        gone
+fn changes<T: Clone>(best: &[T], at: usize, gone: Option<T>, emit: &mut dyn FnMut(Update<T>)) {
+    gone.map(Update::Delete).into_iter().for_each(&mut *emit);
+    emit(Update::Insert(best[at].clone()));
+}
+
+fn places<T: Clone>(best: &[T], at: usize, _gone: Option<T>, emit: &mut dyn FnMut(Placed<T>)) {
+    for (index, record) in best.iter().enumerate().skip(at) {
+        emit(Placed { place: index as u64 + 1, record: record.clone() });
     }
 }
 
-struct Changes<K, T, R, F> {
-    n: usize,
-    rank: F,
-    types: PhantomData<fn(K, T) -> R>,
+struct Ranked<K, T, R, O, F> {
+    top: TopN<T, R, F>,
+    tell: Tell<T, O>,
+    key: PhantomData<fn(K)>,
 }
 
-impl<K, T, R, F> KeyedProcess for Changes<K, T, R, F>
+impl<K, T, R, O, F> KeyedProcess for Ranked<K, T, R, O, F>
 where
     K: Key,
     T: Data + Sync,
     R: Ord + 'static,
+    O: Data,
     F: Fn(&T) -> R + Send + Sync + 'static,
 {
     type Key = K;
     type In = T;
-    type Out = Update<T>;
+    type Out = O;
     type Side = NoSide;
     type State = Best<T>;
 
     fn on_record(&self, record: T, best: &mut StateMut<'_, Best<T>>, cx: &mut Context<'_, Self>) -> OpResult {
         // Most records are not among the best: they leave the state alone.
-        if let Some(place) = best.place(self.n, &(self.rank)(&record), &self.rank) {
-            if let Some(gone) = best.insert(self.n, place, record.clone()) {
-                cx.emit(Update::Delete(gone));
-            }
-            cx.emit(Update::Insert(record));
-        }
-        Ok(())
-    }
-}
-
-struct Places<K, T, R, F>(Changes<K, T, R, F>);
-
-impl<K, T, R, F> KeyedProcess for Places<K, T, R, F>
-where
-    K: Key,
-    T: Data + Sync,
-    R: Ord + 'static,
-    F: Fn(&T) -> R + Send + Sync + 'static,
-{
-    type Key = K;
-    type In = T;
-    type Out = Placed<T>;
-    type Side = NoSide;
-    type State = Best<T>;
-
-    fn on_record(&self, record: T, best: &mut StateMut<'_, Best<T>>, cx: &mut Context<'_, Self>) -> OpResult {
-        let Changes { n, rank, .. } = &self.0;
-        if let Some(first) = best.place(*n, &rank(&record), rank) {
-            best.insert(*n, first, record);
-            for (index, record) in best.records.iter().enumerate().skip(first) {
-                cx.emit(Placed { place: index as u64 + 1, record: record.clone() });
-            }
+        if let Some(at) = self.top.place(best, &record) {
+            let gone = self.top.insert(best, at, record);
+            (self.tell)(&best.records, at, gone, &mut |told| cx.emit(told));
         }
         Ok(())
     }
@@ -219,6 +193,23 @@ impl<T, R: Ord, F: Fn(&T) -> R> TopN<T, R, F> {
     pub fn new(n: usize, rank: F) -> Self {
         Self { n, rank, types: PhantomData }
     }
+
+    /// Where a record belongs, if it is among the best.
+    fn place(&self, best: &Best<T>, record: &T) -> Option<usize> {
+        let rank = (self.rank)(record);
+        let is_ahead = |other: &T| (self.rank)(other) >= rank;
+        if best.records.len() >= self.n && best.records.last().is_none_or(is_ahead) {
+            return None;
+        }
+        Some(best.records.partition_point(is_ahead))
+    }
+
+    /// Puts a record in its place; which one is not among the best any more.
+    fn insert(&self, best: &mut Best<T>, at: usize, record: T) -> Option<T> {
+        let gone = if best.records.len() >= self.n { best.records.pop() } else { None };
+        best.records.insert(at, record);
+        gone
+    }
 }
 
 impl<T, R, F> Aggregate for TopN<T, R, F>
@@ -234,14 +225,14 @@ where
     const MERGES: bool = true;
 
     fn add(&self, best: &mut Best<T>, record: T) {
-        if let Some(place) = best.place(self.n, &(self.rank)(&record), &self.rank) {
-            best.insert(self.n, place, record);
+        if let Some(at) = self.place(best, &record) {
+            self.insert(best, at, record);
         }
     }
 
     fn add_ref(&self, best: &mut Best<T>, record: &T) {
-        if let Some(place) = best.place(self.n, &(self.rank)(record), &self.rank) {
-            best.insert(self.n, place, record.clone());
+        if let Some(at) = self.place(best, record) {
+            self.insert(best, at, record.clone());
         }
     }
 
