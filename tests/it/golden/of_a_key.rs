@@ -96,9 +96,10 @@ pub const DEDUPLICATED: Case = Case {
 };
 
 pub const RANKED: Case = Case {
-    covers: &["KeyedStream::top_n"],
+    covers: &["KeyedStream::top_n", "KeyedStream::top_n_ranked"],
     wire: |job, place| {
-        let best = place.events(job).key_by(|event| event.key).top_n("best", 3, |event| event.amount);
+        let keyed = place.events(job).key_by(|event| event.key);
+        let best = keyed.top_n("best", 3, |event| event.amount);
         place.keep(
             "best",
             &best.map(|update| match update {
@@ -106,10 +107,12 @@ pub const RANKED: Case = Case {
                 Update::Delete(event) => (event.key, format!("-{}", event.id)),
             }),
         );
+        let places = keyed.top_n_ranked("places", 3, |event| event.amount);
+        place.keep("places", &places.map(|it| (it.record.key, format!("{} {}", it.place, it.record.id))));
     },
     check: |place| {
         let mut all: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
-        let mut lines = Vec::new();
+        let (mut lines, mut places) = (Vec::new(), Vec::new());
         for event in Event::all(place.seed) {
             let (key, id) = (event.key, event.id);
             let events = all.entry(key).or_default();
@@ -119,8 +122,12 @@ pub const RANKED: Case = Case {
             if gone.as_ref().is_none_or(|gone| gone.id != id) {
                 lines.extend(gone.map(|gone| (key, format!("-{}", gone.id))));
                 lines.push((key, format!("+{id}")));
+                let first = events.iter().position(|event| event.id == id).unwrap();
+                let moved = events.iter().enumerate().skip(first);
+                places.extend(moved.map(|(index, event)| (key, format!("{} {}", index + 1, event.id))));
             }
         }
         place.in_order("best", lines);
+        place.in_order("places", places);
     },
 };

@@ -53,7 +53,6 @@ const TYPES: &[&str] = &[
 const WITHOUT: &[(&str, &str)] = &[
     ("Stream::connect", "is `map` and `union`: its case is that of `Connected`"),
     ("KeyedStream::distinct", "is `deduplicate`, in whose case it is"),
-    ("KeyedStream::top_n_ranked", "the state of `top_n`, told otherwise: operators/tests/it/top_n.rs"),
     ("Job::new", "every case begins with it"),
     ("Job::finish", "every case ends with it"),
     ("Collect::new", "every case keeps its outputs in one"),
