@@ -10,7 +10,7 @@ use pelton_operators::trigger::{
     AfterWatermark, AnyOf, Decision, EveryProcessingTime, OnCount, Purging, Trigger, TriggerContext,
 };
 use pelton_operators::{
-    Context, Job, KeyedProcess, KeyedStream, NoSide, Pattern, Session, Stream, Tumbling, Watermarks,
+    Context, Job, Kept, KeyedProcess, KeyedStream, NoSide, Pattern, Session, Stream, Tumbling, Watermarks,
 };
 use pelton_state::StateMut;
 use proptest::prelude::*;
@@ -128,6 +128,33 @@ fn windows_fire_between_the_records() {
     });
     script.record(25, ('k', 3)).record(11, ('k', 2)).record(3, ('k', 1)).record(12, ('k', 1)).end();
     assert_eq!(script.output(), ["count@9 1", "count@19 2", "count@29 1"]);
+}
+
+/// Event time never runs ahead of the records that are given out, so that what is built on them has no late
+/// records, though it tells them by its watermark.
+#[test]
+fn nothing_is_late_behind_it() {
+    let mut script = Harness::new(|words: Stream<Word>, taps| {
+        let ms = Duration::from_millis;
+        let ordered = words.key_by(|(key, _)| *key).in_event_order("by-time").out;
+        taps.tap("late-tens", &ordered.window("tens", Tumbling::of(ms(10))).count().late);
+        taps.tap("late-visits", &ordered.window("visits", Session::gap(ms(2))).count().late);
+        taps.tap("late-first", &ordered.deduplicate("first", Kept::First).within(ms(3)).late);
+        let sorted = ordered.sorted("sorted");
+        taps.tap("late-sorted", &sorted.late);
+        taps.tap("out", &sorted.out.map(|(_, n)| n));
+    });
+    let give = |script: &mut Harness<Word>, numbers: std::ops::Range<u64>| {
+        numbers.rev().for_each(|n| {
+            script.record(n as i64, ('k', n));
+        });
+    };
+    give(&mut script, 1..60);
+    script.watermark_cut_by_barrier_and_crash(40);
+    give(&mut script, 60..90);
+    script.watermark(55).barrier().crash().watermark(75).end();
+    let found = script.output();
+    assert_eq!(found, (1..90).map(|n| format!("out@{n} {n}")).collect::<Vec<_>>());
 }
 
 #[test]
