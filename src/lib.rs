@@ -78,6 +78,11 @@ pub use pelton_streams as streams;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+/// The examples of the page on operators run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operators.md")]
+mod operators_page {}
+
 /// The examples of the page on event time run.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/event-time.md")]
