@@ -8,7 +8,7 @@ use pelton_operators::trigger::{
     AfterWatermark, AnyOf, AtEnd, Decision, EveryEventTime, EveryProcessingTime, OnCount, Purging, Trigger,
     TriggerContext,
 };
-use pelton_operators::{Session, Stream, Tumbling};
+use pelton_operators::{CountWindows, GlobalWindow, Session, Stream, Tumbling};
 
 use crate::window_sessions::{message, ms};
 
@@ -71,6 +71,24 @@ fn at_regular_event_times_if_there_is_news() {
     assert_eq!(script.output(), sums([(7, "on time #2")]));
     script.end();
     assert_eq!(script.rows(), 0);
+}
+
+/// Their ends are no times that the watermark reaches, and nothing to wait for.
+#[test]
+fn windows_that_do_not_end_by_time_fire_at_regular_event_times() {
+    let mut script = Harness::new(|input: Stream<u64>, taps: &mut Taps| {
+        let (keyed, every) = (input.key_by(|_| 'k'), EveryEventTime::of(ms(10)));
+        let all = keyed.window("global", GlobalWindow).trigger(every).sum(|n| *n).out;
+        taps.tap("all", &all.map(|window| window.value));
+        let threes = keyed.window("in-threes", CountWindows::of(3)).trigger(AnyOf::new(AtEnd, every));
+        taps.tap("three", &threes.sum(|n| *n).out.map(|window| window.value));
+    });
+    script.record(3, 1).record(9, 2).watermark(10);
+    assert_eq!(script.output(), ["all@9 3", "three@9 3"]);
+    script.watermark(30).record(31, 4).watermark(39);
+    assert_eq!(script.output(), ["three@31 7"]);
+    script.barrier().crash().end();
+    assert_eq!(script.output(), ["all@31 7"]);
 }
 
 #[test]

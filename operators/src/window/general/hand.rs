@@ -272,6 +272,7 @@ where
             watermark: self.watermark,
             now_ms: self.now_ms,
             ended: open.ended,
+            ends_by_watermark: self.plan.kind.knows_late(),
             called,
             timers: &mut open.timers,
         };

@@ -178,6 +178,8 @@ pub struct TriggerContext<'a> {
     pub(super) watermark: EventTime,
     pub(super) now_ms: i64,
     pub(super) ended: bool,
+    /// Its end is a time that the watermark reaches, not what it spans or a time of the clock.
+    pub(super) ends_by_watermark: bool,
     /// The time of its own at which it is called.
     pub(super) called: Option<(TimeDomain, i64)>,
     pub(super) timers: &'a mut WindowTimers,

@@ -86,7 +86,9 @@ impl<T> Trigger<T> for EveryEventTime {
     }
 
     fn on_event_time(&self, at: EventTime, (): &mut (), cx: &mut TriggerContext<'_>) -> Decision {
-        let is_before_end = !cx.has_ended() && at < cx.window().end;
+        // At the end it fires by that, if it is a time at all.
+        let is_end = cx.ends_by_watermark && at >= cx.window().end;
+        let is_before_end = !cx.has_ended() && !is_end;
         Decision::of(is_before_end && is_multiple(at.0, self.interval), false)
     }
 
