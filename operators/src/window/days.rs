@@ -17,11 +17,18 @@ pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
 /// with the year 9999.
 pub(super) fn day_of(zone: &TimeZone, time: EventTime, offset: i64) -> Option<Span> {
     let at = Timestamp::from_millisecond(time.0.checked_sub(offset)?).ok()?.to_zoned(zone.clone());
-    let start = at.start_of_day().ok()?;
-    // A zone may leave a whole day out: then the next one there is begins where this one ends.
-    let end = start.date().checked_add(1.day()).ok()?.to_zoned(zone.clone()).ok()?.start_of_day().ok()?;
+    let mut start = at.start_of_day().ok()?;
     let bound = |zoned: &Zoned| zoned.timestamp().as_millisecond().checked_add(offset).map(EventTime);
-    Some(Span { start: bound(&start)?, end: bound(&end)? })
+    loop {
+        // A zone may leave a whole day out: then the next one there is begins where this one ends.
+        let end = start.date().checked_add(1.day()).ok()?.to_zoned(zone.clone()).ok()?.start_of_day().ok()?;
+        let day = Span { start: bound(&start)?, end: bound(&end)? };
+        // A clock that is set back just behind midnight shows the day before once more: the new one has begun all the same.
+        if time < day.end {
+            return Some(day);
+        }
+        start = end;
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +68,11 @@ mod tests {
             // And back at midnight: the hour before it comes twice.
             ("America/Sao_Paulo", "2018-02-17T12:00:00Z", 0, "2018-02-17T02:00:00Z", 25.0),
             ("Asia/Kolkata", "2026-01-01T00:00:00Z", 0, "2025-12-31T18:30:00Z", 24.0),
+            // Back a minute behind midnight: the last hour of the day before is shown again, in the new day.
+            ("America/St_Johns", "2010-11-07T02:29:59Z", 0, "2010-11-06T02:30:00Z", 24.0),
+            ("America/St_Johns", "2010-11-07T02:30:00Z", 0, "2010-11-07T02:30:00Z", 25.0),
+            ("America/St_Johns", "2010-11-07T03:00:00Z", 0, "2010-11-07T02:30:00Z", 25.0),
+            ("America/St_Johns", "2010-11-07T03:30:00Z", 0, "2010-11-07T02:30:00Z", 25.0),
             // Samoa left out the 30th of December 2011.
             ("Pacific/Apia", "2011-12-30T09:00:00Z", 0, "2011-12-29T10:00:00Z", 24.0),
             ("Pacific/Apia", "2011-12-30T10:00:00Z", 0, "2011-12-30T10:00:00Z", 24.0),
@@ -69,6 +81,23 @@ mod tests {
         ];
         for (name, moment, offset, start, hours) in table {
             assert_eq!(day(name, moment, offset), (start.to_owned(), hours), "{name} {moment}");
+        }
+    }
+
+    /// Wherever clocks were ever changed, one day begins where the other ends.
+    #[test]
+    fn each_moment_is_in_its_day_where_clocks_are_changed() {
+        for name in TimeZoneDatabase::bundled().available() {
+            let zone = zone(name.as_str()).unwrap();
+            let start = Timestamp::from_second(-2_000_000_000).unwrap();
+            for change in
+                zone.following(start).take_while(|change| change.timestamp().as_second() < 2_000_000_000)
+            {
+                let at = EventTime(change.timestamp().as_millisecond() + 30 * 60 * 1_000);
+                let day = day_of(&zone, at, 0).unwrap();
+                assert!(day.contains(at), "{name} {}", change.timestamp());
+                assert_eq!(day_of(&zone, EventTime(day.end.0 - 1), 0), Some(day), "{name}");
+            }
         }
     }
 
