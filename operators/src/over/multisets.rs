@@ -71,7 +71,10 @@ pub struct Quantile(pub(super) f64);
 
 /// The rank, from 0, of the quantile `q` of `count` values.
 pub(super) fn rank_of(q: f64, count: u64) -> u64 {
-    let rank = (q * count as f64).ceil() as u64;
+    let rank = (q * count as f64).ceil();
+    // 0.07 times 100 is a little more than 7, and 7 of 100 are 0.07 all the same.
+    let is_enough = (rank - 1.0) / count as f64 >= q;
+    let rank = rank as u64 - u64::from(is_enough && rank >= 1.0);
     rank.clamp(1, count.max(1)) - 1
 }
 
@@ -179,6 +182,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_quantile_is_the_least_value_that_so_many_are_not_above() {
+        assert_eq!([0.07, 0.55, 0.071, 0.0, 1.0].map(|q| rank_of(q, 100) + 1), [7, 55, 8, 1, 100]);
+        for count in 1..200u64 {
+            for rank in 1..=count {
+                assert_eq!(rank_of(rank as f64 / count as f64, count) + 1, rank, "{rank} of {count}");
+            }
+        }
+    }
 
     proptest! {
         #[test]
