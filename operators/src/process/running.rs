@@ -187,28 +187,46 @@ impl<L: Logic> Running<L> {
                 let Some(kept) = kept else { return Err(error) };
                 self.reject(&key, time, &kept, &error);
             }
+            if self.in_event_order {
+                self.overdue(time)?;
+            }
             if self.is_full(out) {
                 return Ok(true);
             }
         }
     }
 
+    /// Calls the timers that a record at `time` has set for what is past, at once: whenever that would be later, it would
+    /// depend on other keys and on when the watermark comes. What they emit is of the record's time and rank.
+    fn overdue(&mut self, time: EventTime) -> OpResult {
+        // All that was due before is done: each time of the order begins with its timers.
+        while let Some((at_ms, hash, key)) =
+            self.state.timers.pop(TimeDomain::Event, self.reached.told().0)?
+        {
+            let at = EventTime(at_ms);
+            self.call(None, hash, &key, time.max(at), |logic, state, cx| logic.on_timer(at, state, cx))?;
+        }
+        Ok(())
+    }
+
     /// Calls timers that are due; whether it had to stop. It stops after a number of them also if
     /// nothing is emitted, so that barriers and a stop have their chance.
     fn timers(&mut self, domain: TimeDomain, up_to_ms: i64, out: &mut Outputs) -> OpResult<bool> {
         let mut fired = 0;
+        let mut latest: Option<(i64, KeyHash)> = None;
         while let Some((at_ms, hash, key)) = self.state.timers.pop(domain, up_to_ms)? {
             self.at_hand = Some(hash);
-            if let Some(rank) = &self.rank {
-                let mut bytes = Vec::new();
-                ordered::encode_into(&key, &mut bytes)?;
-                let rank = rank.of_key(&bytes);
-                self.made_from(Some(&rank));
-            }
+            // In event order one that a timer has set for what is past goes on where that one was.
+            let by_timer =
+                latest.filter(|(latest_ms, of)| at_ms < *latest_ms || (at_ms == *latest_ms && *of == hash));
+            let by_timer = by_timer.filter(|_| self.in_event_order);
+            let time = EventTime(by_timer.map_or(at_ms, |(latest_ms, _)| latest_ms));
+            latest = Some((time.0, hash));
+            self.made_from_timer(&key, by_timer.is_some())?;
             let at = EventTime(at_ms);
             match domain {
                 TimeDomain::Event => {
-                    self.call(None, hash, &key, at, |logic, state, cx| logic.on_timer(at, state, cx))
+                    self.call(None, hash, &key, time, |logic, state, cx| logic.on_timer(at, state, cx))
                 }
                 TimeDomain::Processing => {
                     let time = self.reached.of(hash);
@@ -218,7 +236,9 @@ impl<L: Logic> Running<L> {
                 }
             }?;
             fired += 1;
-            if fired >= self.slice_timers || self.is_full(out) {
+            let has_overdue =
+                self.in_event_order && self.state.timers.next(domain).is_some_and(|next| next < time.0);
+            if !has_overdue && (fired >= self.slice_timers || self.is_full(out)) {
                 // A barrier may fall here: what the timers that are gone from the state have
                 // emitted, to whichever output, must be on its way.
                 self.ship(out);
@@ -228,7 +248,16 @@ impl<L: Logic> Running<L> {
         Ok(false)
     }
 
-    /// Lends the pieces of the key at hand to user code; `nth` of those sought last, if it was sought.
+    /// What is emitted from now on is made by a timer of `key`, or by what it was made by before.
+    fn made_from_timer(&mut self, key: &L::Key, goes_on: bool) -> OpResult {
+        let Some(rank) = self.rank.as_ref().filter(|_| !goes_on) else { return Ok(()) };
+        let mut bytes = Vec::new();
+        ordered::encode_into(key, &mut bytes)?;
+        let rank = rank.of_key(&bytes);
+        self.made_from(Some(&rank));
+        Ok(())
+    }
+
     #[inline]
     fn call(
         &mut self,
