@@ -203,7 +203,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         let spec = declare.spec.map(waiting::<T>()).timers();
         let states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
         let mut add = self.stateful::<P::Out>(name, "connect_broadcast", states, location);
-        add.inputs.push(rules.stream.port);
+        add.also_takes(&self.stream.graph, &rules.stream);
         add.states.push(rules_decl::<P>());
         add.detail = format!("{:?}", process.takes_effect());
         add.outputs.extend([OutputPort::of::<P::Side>("side"), OutputPort::of::<T>("late")]);

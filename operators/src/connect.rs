@@ -179,7 +179,7 @@ impl<K: Key, A: Data, B: Data> KeyedConnected<K, A, B> {
         let spec = declare.spec.timers();
         let states = self.first.decls_or_mistake(&name, spec.decls::<K>(), location);
         let mut add = self.first.stateful::<P::Out>(name, kind, states, location);
-        add.inputs.push(self.second.stream.port);
+        add.also_takes(&self.first.stream.graph, &self.second.stream);
         add.detail = detail;
         add_process(&self.first.stream.graph, add, spec, Two(process))
     }

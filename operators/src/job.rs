@@ -40,6 +40,11 @@ impl SharedGraph {
         self.0.borrow_mut().ranks(node, ranks);
     }
 
+    /// Whether both are the graph of one job.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Notes a mistake in a setting of `operator`.
     pub(crate) fn mistake(&self, operator: &str, problem: impl Into<String>, at: &'static Location<'static>) {
         let error = WiringError::Operator { operator: operator.to_owned(), problem: problem.into(), at: *at };

@@ -58,6 +58,17 @@ impl Add {
         }
     }
 
+    /// One more stream that goes in. One of another job is a mistake: its node means another one here.
+    pub(crate) fn also_takes<U>(&mut self, graph: &SharedGraph, other: &Stream<U>) {
+        if graph.is(&other.graph) {
+            self.inputs.push(other.port);
+        } else {
+            let operator = self.name.as_deref().unwrap_or(self.kind);
+            let problem = "it takes streams of two jobs: begin both with a `source` of the same job";
+            graph.mistake(operator, problem, self.location);
+        }
+    }
+
     pub(crate) fn into_node(self, role: Role) -> NewNode {
         let Self { name, kind, inputs, outputs, states, detail, location } = self;
         NewNode { name, kind, inputs, outputs, states, role, detail, location }

@@ -25,7 +25,7 @@ impl<T: Data> Stream<T> {
     #[track_caller]
     pub fn union(&self, others: impl IntoIterator<Item = Self>) -> Self {
         let mut add = Add::stateless::<T>("union", self.port, Location::caller());
-        add.inputs.extend(others.into_iter().map(|other| other.port));
+        others.into_iter().for_each(|other| add.also_takes(&self.graph, &other));
         let node = self.graph.add(add.into_node(Role::Union));
         Self::new(self.graph.clone(), PortRef { node, port: 0 })
     }

@@ -146,7 +146,7 @@ impl<K: Key, A: Data + Sync, B: Data + Sync> WindowJoin<K, A, B> {
         let decl = spec.pane_decl::<K>(PANES);
         let states = left.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
         let mut add = left.stateful::<R::Out>(name, kind, states, location);
-        add.inputs.push(right.stream.port);
+        add.also_takes(&graph, &right.stream);
         add.outputs.push(OutputPort::of::<Late<A, B>>("late"));
         add.detail = spans.to_string();
         let (results, spans) = (Arc::new(results), Arc::new(spans));

@@ -1,9 +1,11 @@
 //! What is wrong with a graph is told when it is finished, all of it, with places; what only shows when
 //! it runs names the operator.
 
+use std::time::Duration;
+
 use pelton_dataflow::error::OpResult;
 use pelton_operators::testing::{Collect, Harness, Values};
-use pelton_operators::{Context, Declare, Job, KeyedProcess, NoSide, Stream, Watermarks};
+use pelton_operators::{Context, Declare, Job, KeyedProcess, NoSide, Stream, Tumbling, Watermarks};
 use pelton_state::{MapTable, StateMut};
 
 #[test]
@@ -32,6 +34,23 @@ fn each_name_that_is_given_twice_is_told_with_both_places() {
     }
     assert_eq!(message.matches("first  at ").count(), message.matches("second at ").count());
     assert!(message.matches("mistakes.rs:").count() >= 4, "{message}");
+}
+
+#[test]
+fn streams_of_two_jobs_do_not_meet() {
+    let (mut job, mut other) = (Job::new(), Job::new());
+    let one = job.source("one", Values::of([1u64])).watermarks(Watermarks::none());
+    let two = other.source("two", Values::of([2u64])).watermarks(Watermarks::none());
+    let (left, right) = (one.key_by(|n| *n), two.key_by(|n| *n));
+    one.union([two]).sink("all", Collect::new().0);
+    left.join("joined", &right).inner(|n, _| *n).out.sink("pairs", Collect::new().0);
+    let tens = Tumbling::of(Duration::from_millis(10));
+    left.window_join("in-windows", &right, tens).inner(|n, _| *n).out.sink("in-tens", Collect::new().0);
+    let message = job.finish().err().unwrap().to_string();
+    for operator in ["`union`", "`joined`", "`in-windows`"] {
+        let line = message.lines().find(|line| line.contains(operator)).unwrap();
+        assert!(line.contains("mistakes.rs:") && line.contains("streams of two jobs"), "{message}");
+    }
 }
 
 const DECLARED: MapTable<u64, u64> = MapTable::new("declared");
