@@ -62,6 +62,11 @@ impl Spans {
     }
 
     /// The start of the window that ends at `end`.
+    /// Where the windows lie, as a part of the shape of what is kept by their ends.
+    pub fn shape(&self) -> String {
+        self.layout.to_string()
+    }
+
     pub fn start_of(&self, end: EventTime) -> EventTime {
         self.layout.start_of(end)
     }

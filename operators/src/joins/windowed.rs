@@ -144,7 +144,8 @@ impl<K: Key, A: Data + Sync, B: Data + Sync> WindowJoin<K, A, B> {
         let graph = left.stream.graph.clone();
         let spec = StateSpec::<Lists<A, B>>::new();
         let decl = spec.pane_decl::<K>(PANES);
-        let states = left.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
+        let mut states = left.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
+        states.iter_mut().for_each(|state| state.fingerprint += &format!(" / {}", spans.shape()));
         let mut add = left.stateful::<R::Out>(name, kind, states, location);
         add.also_takes(&graph, &right.stream);
         add.outputs.push(OutputPort::of::<Late<A, B>>("late"));

@@ -91,6 +91,27 @@ impl Aligned {
     }
 }
 
+/// Where windows lie, in one line: part of the shape of a state that is kept by the ends of windows, so that a checkpoint is
+/// not read by others.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apart(Apart::Regular { size, period, offset }) => {
+                write!(f, "windows of {size} ms every {period} ms from {offset} ms")
+            }
+            Self::Apart(Apart::Days { zone, offset }) => {
+                write!(f, "days in {} from {offset} ms", zone.iana_name().unwrap_or("UTC"))
+            }
+            Self::Overlapping(Overlapping::Sliding { size, slide, offset }) => {
+                write!(f, "windows of {size} ms every {slide} ms from {offset} ms")
+            }
+            Self::Overlapping(Overlapping::Cumulative { max, step, offset }) => {
+                write!(f, "windows of up to {max} ms by {step} ms from {offset} ms")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Aligned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -65,7 +65,9 @@ pub(super) fn aligned<K: Key, T: Data, A: Aggregate<In = T>>(
 ) -> Windowed<K, A::Out, T> {
     let WindowedStream { stream, name, location, .. } = windowed;
     let graph = stream.stream.graph.clone();
-    let kept = windows.layout().and_then(|layout| Kept::of(layout, A::MERGES));
+    let layout = windows.layout();
+    let shape = layout.as_ref().map_or_else(String::clone, Layout::to_string);
+    let kept = layout.and_then(|layout| Kept::of(layout, A::MERGES));
     let kept = kept.unwrap_or_else(|problem| {
         graph.mistake(&name, problem, location);
         // It is never run.
@@ -74,7 +76,10 @@ pub(super) fn aligned<K: Key, T: Data, A: Aggregate<In = T>>(
     let state = if matches!(kept, Kept::Shared(_)) { SLICES } else { PANES };
     let spec = StateSpec::<A::Accumulator>::new();
     let decl = spec.pane_decl::<K>(state);
-    let states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
+    let mut states = stream.decls_or_mistake(&name, decl.map(|decl| vec![decl]), location);
+    // What is kept means something only to windows that lie where it was kept for.
+    let clock = if windows.domain() == TimeDomain::Processing { " of the clock" } else { "" };
+    states.iter_mut().for_each(|state| state.fingerprint += &format!(" / {shape}{clock}"));
     let mut add = stream.stateful::<WindowResult<K, A::Out>>(name, "window", states, location);
     add.outputs.push(OutputPort::of::<T>("late"));
     add.detail = format!("{windows}{}", kept.detail());

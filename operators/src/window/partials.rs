@@ -64,7 +64,7 @@ pub(super) fn add<T: Data, A: Aggregate<In = T>>(
     let mut add = Add::stateless::<A::Accumulator>("window_all", stream.port, location);
     add.outputs.push(OutputPort::of::<T>("late"));
     add.detail = format!("{windows}, a part of each worker");
-    add.states = vec![decl::<A>()];
+    add.states = vec![decl::<A>(windows)];
     add.name = Some(name);
     // A mistake in them is told by the operator that fires them.
     let windows = windows.clone();
@@ -78,9 +78,10 @@ pub(super) fn add<T: Data, A: Aggregate<In = T>>(
     (Stream::new(graph.clone(), PortRef { node, port: 0 }), Stream::new(graph, PortRef { node, port: 1 }))
 }
 
-fn decl<A: Aggregate>() -> StateDecl {
+fn decl<A: Aggregate>(windows: &Aligned) -> StateDecl {
     let type_name = std::any::type_name::<A::Accumulator>().to_owned();
     let shape = fingerprint::<A::Accumulator>().map_or_else(|_| type_name.clone(), |shape| shape.to_string());
+    let shape = windows.layout().map_or_else(|problem| problem, |layout| format!("{shape} / {layout}"));
     StateDecl { name: PARTIALS, kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
 }
 

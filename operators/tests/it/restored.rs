@@ -15,13 +15,13 @@ use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_dataflow::watermarks::WatermarkBoard;
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
-    Context, Job, KeyedProcess, KeyedStream, Match, NoSide, Pattern, Sliding, Stream, Tumbling, Watermarks,
-    WindowResult,
+    Context, CountWindows, Job, KeyedProcess, KeyedStream, Match, NoSide, Pattern, Sliding, Stream, Tumbling,
+    Watermarks, WindowResult,
 };
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::checkpoint::store::CheckpointStore;
 use pelton_state::files::Backend;
-use pelton_state::{StateMut, StateStore, StoreOptions};
+use pelton_state::{StateMut, StateStore, StoreOptions, schema};
 
 /// A key of the left half of the groups, and one of the right half.
 fn keys() -> [u64; 2] {
@@ -274,4 +274,67 @@ fn a_process_sees_the_watermark_of_its_key() {
     assert_eq!(seen(&mut looks), [(left, 20, true), (right, 17, true)]);
     looks.watermark(30);
     assert_eq!(seen(&mut looks), [(left, 30, true), (right, 30, true)]);
+}
+
+/// What is kept by the ends of windows means something else to windows that lie elsewhere.
+#[test]
+fn a_checkpoint_of_other_windows_is_told_from_ones_own() {
+    type Keyed = KeyedStream<u64, u64>;
+    type Case<'a> = (&'a str, &'a dyn Fn(&Keyed, u64));
+    let ms = Duration::from_millis;
+    let is_read_by_other = |build: &dyn Fn(&Keyed, u64), as_before: u64, now: u64| {
+        let graph = |n| {
+            let mut job = Job::new();
+            build(&job.source("in", Values::of([0u64])).watermarks(Watermarks::none()).key_by(|key| *key), n);
+            job.finish().unwrap()
+        };
+        let (before, after) = (graph(as_before), graph(now));
+        let declared = before.nodes().iter().flat_map(|node| {
+            node.states.iter().map(|state| Declared {
+                operator: &node.name,
+                state: state.name,
+                kind: state.kind,
+                type_name: &state.type_name,
+                fingerprint: &state.fingerprint,
+                version: state.version,
+            })
+        });
+        let mut names = NameTable::default();
+        names.declare(declared).unwrap();
+        let states = after.nodes().iter();
+        let states = states.flat_map(|node| node.states.iter().map(|state| (node.name.as_str(), state)));
+        !schema::compare(&names, states).has_changed()
+    };
+    let cases: [Case<'_>; 7] = [
+        ("tumbling", &|keyed, n| {
+            keyed.window("w", Tumbling::of(ms(n))).count().out.sink("out", Collect::new().0);
+        }),
+        ("shifted", &|keyed, n| {
+            let windows = Tumbling::days().offset(n as i64);
+            keyed.window("w", windows).count().out.sink("out", Collect::new().0);
+        }),
+        ("sliding", &|keyed, n| {
+            keyed.window("w", Sliding::of(ms(100)).every(ms(n))).count().out.sink("out", Collect::new().0);
+        }),
+        ("one by one", &|keyed, n| {
+            let windows = keyed.window("w", Sliding::of(ms(100)).every(ms(n)));
+            windows.fold(|all: &mut Vec<u64>, n| all.push(n)).out.sink("out", Collect::new().0);
+        }),
+        ("all", &|keyed, n| {
+            let records = keyed.fold("f", |sum: &mut u64, n| *sum += n);
+            records.window_all("w", Tumbling::of(ms(n))).count().out.sink("out", Collect::new().0);
+        }),
+        ("join", &|keyed, n| {
+            let pairs =
+                keyed.window_join("w", keyed, Tumbling::of(ms(n))).inner(|left, right| (*left, *right));
+            pairs.out.sink("out", Collect::new().0);
+        }),
+        ("counts", &|keyed, n| {
+            keyed.window("w", CountWindows::of(n)).count().out.sink("out", Collect::new().0);
+        }),
+    ];
+    for (name, build) in cases {
+        assert!(is_read_by_other(build, 10, 10), "{name}: nothing has changed");
+        assert!(!is_read_by_other(build, 10, 20), "{name}");
+    }
 }

@@ -358,7 +358,12 @@ impl<K: Key, T: Data, R: Trigger<T>, P: Keeping<T>> FiringWindows<K, T, R, P> {
             graph.mistake(name, problem, location);
         }
         let spec = C::declare(StateSpec::<KeyWindows<C::Held, R::State>>::new().timers());
-        let states = stream.decls_or_mistake(name, spec.decls::<K>(), location);
+        let mut states = stream.decls_or_mistake(name, spec.decls::<K>(), location);
+        if let Kind::Count(windows) = &self.kind {
+            // How many records a window lacks is known by how many it is of.
+            let values = states.iter_mut().filter(|state| state.kind == "value");
+            values.for_each(|state| state.fingerprint += &format!(" / {windows}"));
+        }
         let mut add = stream.stateful::<U>(name.clone(), "window", states, location);
         add.outputs.push(OutputPort::of::<T>("late"));
         add.detail = self.detail();
