@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use pelton_dataflow::error::OpResult;
 use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,17 @@ pub(crate) fn is_past(until: EventTime, watermark: EventTime) -> bool {
 #[inline]
 pub(crate) fn past_at(until: EventTime) -> EventTime {
     EventTime(until.0.saturating_add(1))
+}
+
+/// Refuses records without event time: to an operator that compares times they would all be of one.
+#[inline]
+pub(crate) fn has_time(time: EventTime) -> OpResult {
+    if time == EventTime::MIN {
+        return Err(
+            "a record has no event time to go by: give the source `.watermarks(...)` that read it".into()
+        );
+    }
+    Ok(())
 }
 
 /// A ring is made smaller only from this size on, and when it is less than a quarter full.

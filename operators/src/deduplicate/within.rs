@@ -10,6 +10,7 @@ use pelton_dataflow::time::EventTime;
 use pelton_state::StateMut;
 use serde::{Deserialize, Serialize};
 
+use crate::by_time::has_time;
 use crate::process::{Context, KeyedContext, KeyedProcess};
 use crate::sorted::Waiting;
 
@@ -43,6 +44,7 @@ impl<K: Key, T: Data + Sync> KeyedProcess for FirstArrived<K, T> {
             return Ok(());
         }
         let time = cx.time();
+        has_time(time)?;
         let timer = match **group {
             Some((until, _)) if time < until => return Ok(()),
             Some((_, timer)) => timer,
@@ -122,7 +124,10 @@ impl<K: Key, T: Data + Sync> KeyedProcess for First<K, T> {
     ) -> OpResult {
         if cx.is_late() {
             cx.side(record);
-        } else if groups.until().is_none_or(|until| until <= cx.time()) {
+            return Ok(());
+        }
+        has_time(cx.time())?;
+        if groups.until().is_none_or(|until| until <= cx.time()) {
             groups.waiting.push(record, cx);
         }
         Ok(())
@@ -174,10 +179,12 @@ impl<K: Key, T: Data + Sync> KeyedProcess for Last<K, T> {
         groups: &mut StateMut<'_, Groups<T>>,
         cx: &mut Context<'_, Self>,
     ) -> OpResult {
-        match cx.is_late() {
-            true => cx.side(record),
-            false => groups.waiting.push(record, cx),
+        if cx.is_late() {
+            cx.side(record);
+            return Ok(());
         }
+        has_time(cx.time())?;
+        groups.waiting.push(record, cx);
         Ok(())
     }
 

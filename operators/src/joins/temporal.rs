@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pair::{Inner, LeftOuter, Pair};
 use super::{Joined, Late};
-use crate::by_time::{ByTime, SLICE, is_past, past_at};
+use crate::by_time::{ByTime, SLICE, has_time, is_past, past_at};
 use crate::connect::{CoContext, KeyedCoProcess, KeyedConnected};
 use crate::keyed_stream::KeyedStream;
 
@@ -148,6 +148,7 @@ impl<K: Key, A: Data + Sync, V: Data + Sync, P: Pair<A, V>> KeyedCoProcess for V
             cx.side(Late::Left(record));
             return Ok(());
         }
+        has_time(cx.time())?;
         state.waiting.insert(cx.time(), record);
         Self::arm(state, cx);
         Ok(())
@@ -163,6 +164,7 @@ impl<K: Key, A: Data + Sync, V: Data + Sync, P: Pair<A, V>> KeyedCoProcess for V
             cx.side(Late::Right(version));
             return Ok(());
         }
+        // One without event time has been valid from the beginning.
         state.versions.insert(cx.time(), version);
         Self::arm(state, cx);
         Ok(())

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pair::{FullOuter, Inner, LeftOuter, Pair, RightOuter};
 use super::{Joined, Late};
-use crate::by_time::{ByTime, SLICE, is_past, past_at};
+use crate::by_time::{ByTime, SLICE, has_time, is_past, past_at};
 use crate::connect::{CoContext, KeyedCoProcess, KeyedConnected};
 use crate::keyed_stream::KeyedStream;
 
@@ -197,12 +197,13 @@ impl<K: Key, A: Data + Sync, B: Data + Sync> Join<K, A, B> {
     }
 
     fn milliseconds(&self, time: Duration) -> i64 {
-        i64::try_from(time.as_millis()).unwrap_or_else(|_| {
-            let problem =
-                format!("{time:?} is longer than event time reaches: leave it out to keep for ever");
-            self.0.both.mistake(&self.0.name, problem, self.0.location);
-            0
-        })
+        let problem = match i64::try_from(time.as_millis()) {
+            Ok(ms) if time.subsec_nanos().is_multiple_of(1_000_000) => return ms,
+            Ok(_) => format!("{time:?} is not a whole number of milliseconds"),
+            Err(_) => format!("{time:?} is longer than event time reaches: leave it out to keep for ever"),
+        };
+        self.0.both.mistake(&self.0.name, problem, self.0.location);
+        0
     }
 }
 
@@ -405,6 +406,10 @@ impl<K: Key, A: Data + Sync, B: Data + Sync, P: Pair<A, B>> KeyedCoProcess for T
             cx.side(Late::Left(record));
             return Ok(());
         }
+        // What is kept for ever may be of all times.
+        if self.bounds.upper_ms.is_some() {
+            has_time(cx.time())?;
+        }
         self.prune(state, cx);
         let (time, until) = (cx.time(), self.bounds.left_until(cx.time()));
         let range = (self.bounds.left_from(time), until);
@@ -429,6 +434,9 @@ impl<K: Key, A: Data + Sync, B: Data + Sync, P: Pair<A, B>> KeyedCoProcess for T
         if cx.is_late() && self.bounds.upper_ms.is_some() {
             cx.side(Late::Right(record));
             return Ok(());
+        }
+        if self.bounds.lower_ms.is_some() {
+            has_time(cx.time())?;
         }
         self.prune(state, cx);
         let (time, until) = (cx.time(), self.bounds.right_until(cx.time()));

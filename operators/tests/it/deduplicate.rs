@@ -66,7 +66,7 @@ fn times_at_the_ends_of_time_do_no_harm() {
     for keep in [Kept::FirstArrived, Kept::First, Kept::Last] {
         for build in [Box::new(for_ever(keep)) as Box<dyn Fn(_, &mut Taps)>, Box::new(within(keep, 10))] {
             let mut script = Harness::new(build);
-            for at in [i64::MAX, i64::MIN, i64::MAX - 1, 0, i64::MIN + 1] {
+            for at in [i64::MAX, i64::MIN + 1, i64::MAX - 1, 0, i64::MIN + 2] {
                 script.record(at, (1, 0));
             }
             script.end().output();

@@ -141,7 +141,7 @@ fn times_at_the_ends_of_time_do_no_harm() {
             let [left, right] = sides(&input);
             tap(taps, &interval(left.interval_join("join", &right, i64::MIN..=i64::MAX), kind));
         });
-        for at in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+        for at in [i64::MIN + 1, i64::MIN + 2, -1, 0, i64::MAX - 1, i64::MAX] {
             script.record(at, Left((1, 0))).record(at, Right((1, 1)));
         }
         script.end().output();
