@@ -203,6 +203,7 @@ fn remedy_of_state(error: &StateError) -> Remedy {
         StateError::UndeclaredTable { .. }
         | StateError::TableTypes { .. }
         | StateError::Untraceable { .. }
+        | StateError::NotReadBack { .. }
         | StateError::Codec { .. } => Remedy::FixJob,
         _ => Remedy::Retry,
     }

@@ -17,7 +17,6 @@ use pelton_dataflow::operator::{Operator, OperatorContext, OperatorFactory};
 use pelton_dataflow::record::Data;
 use pelton_dataflow::source::Rejected;
 use pelton_dataflow::time::EventTime;
-use pelton_state::fingerprint;
 
 use crate::dead_letter::OnError;
 use crate::source::SourceStreams;
@@ -82,10 +81,11 @@ impl<T: Data> Stream<T> {
         if let Some(mistake) = mistake(&watermarks) {
             self.graph.mistake(&name, mistake, location);
         }
+        let generator = generator_decl::<T, G>(self.graph.shape::<G::State>(&name, location));
         let mut add = Add::stateless::<T>("assign_times", self.port, location);
         add.name = Some(name);
         add.outputs.push(OutputPort::of::<Rejected>("rejected"));
-        add.states = vec![generator_decl::<T, G>()];
+        add.states = vec![generator];
         let policy = Arc::new(OnceLock::new());
         let factory =
             Factory { watermarks: Arc::new(watermarks), on_error: policy.clone(), record: PhantomData };
@@ -114,10 +114,9 @@ fn mistake<F, G>(watermarks: &Watermarks<F, G>) -> Option<&'static str> {
 }
 
 /// Declared so that a restore tells if the state of a generator would be dropped, or is of another type now.
-fn generator_decl<T, G: WatermarkGenerator<T>>() -> StateDecl {
+fn generator_decl<T, G: WatermarkGenerator<T>>(fingerprint: String) -> StateDecl {
     let type_name = std::any::type_name::<G::State>().to_owned();
-    let shape = fingerprint::<G::State>().map_or_else(|_| type_name.clone(), |shape| shape.to_string());
-    StateDecl { name: "generator", kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
+    StateDecl { name: "generator", kind: StateDecl::OPERATOR, type_name, fingerprint, version: 1 }
 }
 
 struct Factory<T, F, G> {

@@ -30,7 +30,6 @@ use pelton_dataflow::error::OpError;
 use pelton_dataflow::graph::{OutputPort, PortRef, Role, StateDecl};
 use pelton_dataflow::operator::{Operator, OperatorContext, OperatorFactory};
 use pelton_dataflow::record::Data;
-use pelton_state::fingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::stream::{Add, Stream};
@@ -113,11 +112,12 @@ impl<T: Data> Stream<T> {
         for problem in asking.problems() {
             self.graph.mistake(&name, problem, location);
         }
+        let in_flight = in_flight_decl::<T>(self.graph.shape::<T>(&name, location));
         let mut add = Add::stateless::<U>("async_io", self.port, location);
         add.detail = asking.to_string();
         add.name = Some(name);
         add.outputs.push(OutputPort::of::<Unanswered<T>>("failed"));
-        add.states = vec![in_flight_decl::<T>()];
+        add.states = vec![in_flight];
         let role = Role::Operator(Arc::new(Factory { asking: Arc::new(asking), types: PhantomData }));
         let node = self.graph.add(add.into_node(role));
         Answered {
@@ -128,10 +128,9 @@ impl<T: Data> Stream<T> {
 }
 
 /// Declared so that a restore tells if records in flight would be dropped, or are of another type now.
-fn in_flight_decl<T: Data>() -> StateDecl {
+fn in_flight_decl<T: Data>(fingerprint: String) -> StateDecl {
     let type_name = std::any::type_name::<T>().to_owned();
-    let shape = fingerprint::<T>().map_or_else(|_| type_name.clone(), |shape| shape.to_string());
-    StateDecl { name: "in-flight", kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
+    StateDecl { name: "in-flight", kind: StateDecl::OPERATOR, type_name, fingerprint, version: 1 }
 }
 
 struct Factory<T, Q, A, U> {

@@ -32,7 +32,7 @@ use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs
 use pelton_dataflow::partition::Partitioner;
 use pelton_dataflow::record::{Batch, Data};
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{State, StateMut, fingerprint};
+use pelton_state::{State, StateMut};
 
 use crate::keyed_stream::KeyedStream;
 use crate::process::{Declare, store};
@@ -202,9 +202,11 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
         process.declare(&mut declare);
         let spec = declare.spec.map(waiting::<T>()).timers();
         let states = self.decls_or_mistake(&name, spec.decls::<K>(), location);
+        let graph = &self.stream.graph;
+        let shapes = [graph.shape::<P::Rules>(&name, location), graph.shape::<P::Rule>(&name, location)];
         let mut add = self.stateful::<P::Out>(name, "connect_broadcast", states, location);
         add.also_takes(&self.stream.graph, &rules.stream);
-        add.states.push(rules_decl::<P>());
+        add.states.push(rules_decl::<P>(&shapes));
         add.detail = format!("{:?}", process.takes_effect());
         add.outputs.extend([OutputPort::of::<P::Side>("side"), OutputPort::of::<T>("late")]);
         let process = Arc::new(process);
@@ -224,12 +226,9 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
 }
 
 /// Declared so that a restore tells if rules would be dropped, or are of another type now.
-fn rules_decl<P: BroadcastProcess>() -> StateDecl {
+fn rules_decl<P: BroadcastProcess>([rules, rule]: &[String; 2]) -> StateDecl {
     let type_name = std::any::type_name::<P::Rules>().to_owned();
-    let shape = match (fingerprint::<P::Rules>(), fingerprint::<P::Rule>()) {
-        (Ok(rules), Ok(rule)) => format!("{rules} of {rule}"),
-        _ => type_name.clone(),
-    };
+    let shape = format!("{rules} of {rule}");
     StateDecl { name: "rules", kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
 }
 

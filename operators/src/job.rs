@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 use pelton_dataflow::graph::{Graph, GraphBuilder, GraphErrors, NewNode, NodeId, Ranks, WiringError};
 use pelton_dataflow::source::Source;
+use pelton_state::{fingerprint, reads_back};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::source::SourceBuilder;
 
@@ -43,6 +46,18 @@ impl SharedGraph {
     /// Whether both are the graph of one job.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The shape of what `operator` keeps of a `T` besides keyed state. One that could not be read again is a mistake.
+    pub(crate) fn shape<T: Serialize + DeserializeOwned>(
+        &self,
+        operator: &str,
+        at: &'static Location<'static>,
+    ) -> String {
+        if let Err(error) = reads_back::<T>() {
+            self.mistake(operator, error.to_string(), at);
+        }
+        fingerprint::<T>().map_or_else(|_| std::any::type_name::<T>().to_owned(), |shape| shape.to_string())
     }
 
     /// Notes a mistake in a setting of `operator`.

@@ -11,6 +11,7 @@ use pelton_dataflow::graph::{NewNode, OutputPort, PortRef, Ranks, Role};
 use pelton_dataflow::operator::OperatorContext;
 use pelton_dataflow::source::{Enumerator, Rejected, Source, SourceNode, SourceOperator};
 use pelton_dataflow::time::EventTime;
+use pelton_state::reads_back;
 
 use crate::job::SharedGraph;
 use crate::stream::Stream;
@@ -99,6 +100,9 @@ impl<S: Source> SourceBuilder<S> {
         let mut detail = self.source.describe() + &watermarks.describe();
         if let Some(mistake) = watermarks.mistake() {
             self.graph.mistake(&self.name, mistake, self.location);
+        }
+        if let Err(error) = reads_back::<G::State>() {
+            self.graph.mistake(&self.name, error.to_string(), self.location);
         }
         let mut outputs = vec![OutputPort::of::<S::Item>("out")];
         if aside >= Aside::Rejected {

@@ -190,6 +190,16 @@ pub enum StateError {
         /// What kept it from being traced.
         reason: String,
     },
+    /// A type that cannot be read again from what it writes.
+    #[error(
+        "`{type_name}` cannot be read back from what it writes ({reason}): leave out `#[serde(skip_serializing_if)]`, `untagged`, `tag`, `flatten` and types such as `serde_json::Value`, which are for formats that say what they hold"
+    )]
+    NotReadBack {
+        /// The type.
+        type_name: &'static str,
+        /// What went wrong with a made-up value.
+        reason: String,
+    },
     /// The local database failed.
     #[error("cannot {action} the local state in `{path}`: {problem}")]
     Database {

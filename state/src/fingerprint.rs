@@ -17,7 +17,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::StateError;
 
+mod read_back;
+mod sample;
 mod tracer;
+
+pub use read_back::{key_reads_back, reads_back};
 
 /// Each pass explores one more variant of an enum; a type of more variants than this is a table.
 const MAX_PASSES: usize = 4_096;

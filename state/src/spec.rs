@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::StateError;
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, key_reads_back, reads_back};
 
 /// The state that holds an operator's one struct per key.
 pub const VALUE: &str = "value";
@@ -19,6 +19,9 @@ pub const EVENT_TIMERS: &str = "timers";
 pub const PROCESSING_TIMERS: &str = "processing-timers";
 
 /// What can be kept per key: a plain struct. A key whose state is `Default` again takes no space.
+///
+/// It is written in a format that does not say what its bytes are: of `serde`'s attributes `skip_serializing_if`, `untagged`, `tag`
+/// and `flatten` are refused when the graph is built ([`reads_back`]), also within it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be keyed state",
     note = "state needs `#[derive(Default, Clone, PartialEq, Serialize, Deserialize)]`, and must own its data"
@@ -144,7 +147,11 @@ impl<S: State> StateSpec<S> {
             kind: "map",
             types: TypeId::of::<MapTable<UK, V>>(),
             type_name: std::any::type_name::<MapTable<UK, V>>(),
-            shape: |name| Ok(format!("{} -> {}", shape_of::<UK>(name)?, shape_of::<V>(name)?)),
+            shape: |name| {
+                key_reads_back::<UK>()?;
+                reads_back::<V>()?;
+                Ok(format!("{} -> {}", shape_of::<UK>(name)?, shape_of::<V>(name)?))
+            },
         });
         self
     }
@@ -157,7 +164,10 @@ impl<S: State> StateSpec<S> {
             kind: "list",
             types: TypeId::of::<ListTable<V>>(),
             type_name: std::any::type_name::<ListTable<V>>(),
-            shape: |name| shape_of::<V>(name),
+            shape: |name| {
+                reads_back::<V>()?;
+                shape_of::<V>(name)
+            },
         });
         self
     }
@@ -174,8 +184,7 @@ impl<S: State> StateSpec<S> {
     /// # Errors
     /// A type cannot be traced and no version is stated for it.
     pub fn decls<K: Key>(&self) -> Result<Vec<StateDecl>, StateError> {
-        let key =
-            fingerprint::<K>().map_or_else(|_| std::any::type_name::<K>().to_owned(), |f| f.to_string());
+        let key = key_shape::<K>()?;
         let mut decls = Vec::new();
         // An operator that keeps nothing but tables and timers has `()` for its struct.
         if size_of::<S>() > 0 {
@@ -205,13 +214,13 @@ impl<S: State> StateSpec<S> {
     /// # Errors
     /// As [`StateSpec::decls`].
     pub fn pane_decl<K: Key>(&self, state: &'static str) -> Result<StateDecl, StateError> {
-        let key =
-            fingerprint::<K>().map_or_else(|_| std::any::type_name::<K>().to_owned(), |f| f.to_string());
+        let key = key_shape::<K>()?;
         let decl = self.value_decl(state, &key)?;
         Ok(StateDecl { kind: "panes", ..decl })
     }
 
     fn value_decl(&self, name: &'static str, key: &str) -> Result<StateDecl, StateError> {
+        reads_back::<S>()?;
         let shape = match (fingerprint::<S>(), self.version) {
             (Ok(shape), _) => shape.to_string(),
             // With a stated version the shape is the user's word.
@@ -226,6 +235,11 @@ impl<S: State> StateSpec<S> {
             version: self.version.unwrap_or(1),
         })
     }
+}
+
+fn key_shape<K: Key>() -> Result<String, StateError> {
+    key_reads_back::<K>()?;
+    Ok(fingerprint::<K>().map_or_else(|_| std::any::type_name::<K>().to_owned(), |f| f.to_string()))
 }
 
 fn shape_of<T: DeserializeOwned + 'static>(_table: &'static str) -> Result<String, StateError> {

@@ -19,7 +19,7 @@ use pelton_dataflow::graph::{OutputPort, PortRef, Role, StateDecl};
 use pelton_dataflow::operator::{Flow, Frozen, Operator, OperatorContext, Outputs, RestoredPart};
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::time::{Epoch, EventTime};
-use pelton_state::{codec, fingerprint};
+use pelton_state::codec;
 
 use super::aligned::{Aligned, Layout, Slice};
 use crate::aggregate::Aggregate;
@@ -64,7 +64,7 @@ pub(super) fn add<T: Data, A: Aggregate<In = T>>(
     let mut add = Add::stateless::<A::Accumulator>("window_all", stream.port, location);
     add.outputs.push(OutputPort::of::<T>("late"));
     add.detail = format!("{windows}, a part of each worker");
-    add.states = vec![decl::<A>(windows)];
+    add.states = vec![decl::<A>(windows, &graph.shape::<A::Accumulator>(&name, location))];
     add.name = Some(name);
     // A mistake in them is told by the operator that fires them.
     let windows = windows.clone();
@@ -78,9 +78,8 @@ pub(super) fn add<T: Data, A: Aggregate<In = T>>(
     (Stream::new(graph.clone(), PortRef { node, port: 0 }), Stream::new(graph, PortRef { node, port: 1 }))
 }
 
-fn decl<A: Aggregate>(windows: &Aligned) -> StateDecl {
+fn decl<A: Aggregate>(windows: &Aligned, shape: &str) -> StateDecl {
     let type_name = std::any::type_name::<A::Accumulator>().to_owned();
-    let shape = fingerprint::<A::Accumulator>().map_or_else(|_| type_name.clone(), |shape| shape.to_string());
     let shape = windows.layout().map_or_else(|problem| problem, |layout| format!("{shape} / {layout}"));
     StateDecl { name: PARTIALS, kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
 }
