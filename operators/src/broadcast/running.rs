@@ -245,7 +245,7 @@ impl<P: BroadcastProcess> Running<P> {
     fn take_rows(&mut self, at: EventTime, hash: KeyHash, key: &P::Key) -> OpResult<Vec<P::In>> {
         let mut rows = self.state.map(&waiting::<P::In>(), hash, key)?;
         let (mut places, mut due) = (Vec::new(), Vec::new());
-        for row in rows.iter()? {
+        for row in rows.iter_from(&(at, 0))? {
             let (place, record) = row?;
             if place.0 != at {
                 break;

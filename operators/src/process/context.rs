@@ -82,6 +82,9 @@ impl<K: Key, O: Data, S: Data> KeyedContext<'_, K, O, S> {
 
     /// Sets an event-time timer for this key: `on_timer` is called once the watermark has reached
     /// `at`. The same time twice is one timer.
+    ///
+    /// At the end of the input all times are reached, also those that are set then: a timer that sets the next one each time has to
+    /// stop when the watermark is [`EventTime::END`].
     pub fn timer_at(&mut self, at: EventTime) {
         let set = self.timers.set(TimeDomain::Event, self.hash, self.key, at.0);
         self.note(set);
