@@ -157,15 +157,28 @@ pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     }
     filling.check()?;
     super::check_dry_run(request)?;
+    put_those_not_refused(service, &stream, &writer, filling, &refused).await
+}
+
+/// Puts what `filling` holds: those records of a request that no shard refuses. `refused` has for each record the
+/// shard that does.
+async fn put_those_not_refused(
+    service: &Arc<Service>,
+    stream: &Arc<Stream>,
+    writer: &StreamWriter,
+    filling: Filling<'_>,
+    refused: &[Option<ShardId>],
+) -> Result<Reply> {
+    let record = filling.record;
     let written = if filling.batch.is_empty() {
         Vec::new().into_iter()
     } else {
-        match filling.put(service, &stream, &writer).await? {
+        match filling.put(service, stream, writer).await? {
             Placed::Nowhere(_) => return Ok(all_failed(refused.len()).into()),
             Placed::At(table, appended) => sequences(&table, &appended)?.into_iter(),
         }
     };
-    Ok(placed(service, &record, &refused, written).into())
+    Ok(placed(service, record, refused, written).into())
 }
 
 /// The answer that tells of each record where it is, or that its shard has refused it.
@@ -204,8 +217,9 @@ pub async fn many_as_sent(
     records: &[PutRecord<'_>],
     encoding: Encoding,
 ) -> Result<Option<Reply>> {
-    if service.settings.enforce_limits {
-        // Each record is looked at, and some may be refused.
+    let is_limited = service.settings.enforce_limits;
+    if is_limited && !records.iter().all(|record| record.data.is_valid()) {
+        // Nothing of a request that is refused counts against limits.
         return Ok(None);
     }
     let stream = service.stream(stream).await?;
@@ -213,12 +227,23 @@ pub async fn many_as_sent(
     let record = stream.record();
     let writer = stream.writer(&service.log).await?;
     let mut filling = Filling::new(&record, writer.batch());
-    let mut scratch = Vec::new();
+    let (mut scratch, mut refused) = (Vec::new(), Vec::new());
     for (number, sent) in (1..).zip(records) {
         let Some(data) = sent.data.bytes(&mut scratch) else { return Ok(None) };
-        filling.push(number, &Put { key: sent.key, hash_key: sent.hash_key, data })?;
+        let put = Put { key: sent.key, hash_key: sent.hash_key, data };
+        if is_limited {
+            let shard = put.refused_by(service, &stream)?;
+            refused.push(shard);
+            if shard.is_some() {
+                continue;
+            }
+        }
+        filling.push(number, &put)?;
     }
     filling.check()?;
+    if refused.iter().any(Option::is_some) {
+        return put_those_not_refused(service, &stream, &writer, filling, &refused).await.map(Some);
+    }
     match filling.put(service, &stream, &writer).await? {
         Placed::Nowhere(records) => Ok(Some(all_failed(records).into())),
         Placed::At(table, appended) => {

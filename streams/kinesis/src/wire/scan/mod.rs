@@ -33,6 +33,15 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Whether it is base64, if that is what it has to be.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Base64(text) => base64_simd::STANDARD.check(text).is_ok(),
+        }
+    }
+
     /// The bytes of the body, whatever they stand for.
     #[must_use]
     pub fn as_sent(self) -> &'a [u8] {
