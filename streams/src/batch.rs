@@ -266,13 +266,24 @@ impl Appended {
 
     /// Shard and number of each record, in the order in which they were pushed.
     pub fn records(&self) -> impl Iterator<Item = (ShardId, SequenceNumber)> + '_ {
-        let mut next: std::collections::HashMap<ShardId, u64> =
-            self.placements.iter().map(|placement| (placement.shard, placement.first.0)).collect();
-        self.order.slots.iter().map(move |&slot| {
-            let shard = self.order.router.shard(slot as usize);
-            let next = next.entry(shard).or_default();
-            *next += 1;
-            (shard, SequenceNumber(*next - 1))
+        self.places().map(|(placement, number)| (self.placements[placement].shard, number))
+    }
+
+    /// For each record, in the order in which they were pushed, which of [`placements`](Self::placements) it is
+    /// in, and its number.
+    pub fn places(&self) -> impl Iterator<Item = (usize, SequenceNumber)> + '_ {
+        let RecordOrder { router, slots } = &self.order;
+        let mut of_slot = vec![usize::MAX; router.slots()];
+        for (index, placement) in self.placements.iter().enumerate() {
+            let slot =
+                router.slot_of_shard(placement.shard).expect("the order is of the shards that got records");
+            of_slot[slot] = index;
+        }
+        let mut next: Vec<u64> = self.placements.iter().map(|placement| placement.first.0).collect();
+        slots.iter().map(move |&slot| {
+            let index = of_slot[slot as usize];
+            next[index] += 1;
+            (index, SequenceNumber(next[index] - 1))
         })
     }
 }

@@ -52,7 +52,7 @@ async fn reply_with(reply: Reply, encoding: Encoding) -> Response<Body> {
         Reply::Records(fetched) => {
             let encoded = crate::blocking(move || Ok(records::answer(&fetched, encoding))).await;
             match encoded {
-                Ok(body) => respond(StatusCode::OK, body.into(), encoding),
+                Ok(pieces) => respond_with(StatusCode::OK, Body::Pieces(pieces.into()), encoding),
                 Err(error) => refuse(&error, encoding),
             }
         }
@@ -85,7 +85,11 @@ pub fn refuse(error: &Error, encoding: Encoding) -> Response<Body> {
 }
 
 fn respond(status: StatusCode, body: Bytes, encoding: Encoding) -> Response<Body> {
-    let mut response = Response::new(Body::Full(Some(body)));
+    respond_with(status, Body::Full(Some(body)), encoding)
+}
+
+fn respond_with(status: StatusCode, body: Body, encoding: Encoding) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
     response

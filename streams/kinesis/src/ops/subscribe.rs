@@ -15,7 +15,7 @@ use super::request::shard_of;
 use super::{Reply, Request, long, members};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event_stream::{self, MessageType};
-use crate::records;
+use crate::records::Records;
 use crate::service::Service;
 use crate::shards::Shard;
 use crate::stream::Stream;
@@ -184,7 +184,8 @@ impl Subscription {
             MessageType::Event("SubscribeToShardEvent"),
             self.encoding,
             |out| {
-                records::write(&self.shard, &page.batches, is_encrypted, rest, self.encoding, out);
+                let records = Records { shard: &self.shard, batches: &page.batches, is_encrypted, rest };
+                records.write_whole(self.encoding, out);
             },
         );
         Ok(message.into())

@@ -1,5 +1,6 @@
 //! The body of a response: bytes that are there, or events as they come.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,8 @@ use tokio::sync::mpsc::Receiver;
 pub enum Body {
     /// Bytes; `None` once they were given.
     Full(Option<Bytes>),
+    /// Bytes in pieces: those that were not given yet.
+    Pieces(VecDeque<Bytes>),
     /// Events, each as it is ready. The connection takes one when its window has room, and not before.
     Events(Receiver<Bytes>),
 }
@@ -30,6 +33,7 @@ impl hyper::body::Body for Body {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
+            Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
             Self::Events(events) => {
                 events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
             }
@@ -37,12 +41,17 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+        match self {
+            Self::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Events(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
             Self::Events(_) => SizeHint::default(),
         }
     }

@@ -29,6 +29,21 @@ impl<'a> Writer<'a> {
         self.out.reserve(blobs + around);
     }
 
+    /// Bytes that are written and not taken.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes what is written; it goes on behind it.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.out)
+    }
+
     /// Begins a structure of so many members.
     pub fn begin_structure(&mut self, members: usize) {
         self.begin(b'{', cbor::MAP, members);
