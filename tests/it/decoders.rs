@@ -80,7 +80,7 @@ impl Random {
 }
 
 fn seeds_of(target: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let directory = Path::new("fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| entry.unwrap().path())
@@ -116,7 +116,7 @@ fn no_bytes_make_a_decoder_panic() {
 
 #[test]
 fn every_target_is_tried_here_too() {
-    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let targets = Path::new("fuzz/fuzz_targets");
     let names = fs::read_dir(targets).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> =
         names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();

@@ -22,7 +22,7 @@ const TYPE_AT: usize = 3;
 const SETTINGS: u8 = 4;
 
 fn file(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls").join(name)
+    Path::new("fixtures/tls").join(name)
 }
 
 fn server(tls: bool) -> (tempfile::TempDir, Running) {

@@ -108,7 +108,7 @@ pub fn run_script(script: &[&str], endpoint: &str) -> String {
         println!("PASSED OVER: {script:?} needs Python with boto3, which cannot be installed here");
         return String::new();
     };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boto");
+    let folder = Path::new("tests/boto");
     let output = Command::new(python)
         .arg(folder.join(script[0]))
         .args(&script[1..])
