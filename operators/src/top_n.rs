@@ -125,12 +125,13 @@ impl<T> PartialEq for Best<T> {
     }
 }
 
-/// Tells that a record has come to lie among the best, the first of which is at 0: who has gone for it, if anyone.
+/// Tells that a record has come to lie among the best, the first of which is at 0, or that none has if it would lie
+/// behind them: who has gone, if anyone.
 type Tell<T, O> = fn(best: &[T], at: usize, gone: Option<T>, emit: &mut dyn FnMut(O));
 
 fn changes<T: Clone>(best: &[T], at: usize, gone: Option<T>, emit: &mut dyn FnMut(Update<T>)) {
     gone.map(Update::Delete).into_iter().for_each(&mut *emit);
-    emit(Update::Insert(best[at].clone()));
+    best.get(at).cloned().map(Update::Insert).into_iter().for_each(emit);
 }
 
 fn places<T: Clone>(best: &[T], at: usize, _gone: Option<T>, emit: &mut dyn FnMut(Placed<T>)) {
@@ -160,6 +161,11 @@ where
     type State = Best<T>;
 
     fn on_record(&self, record: T, best: &mut StateMut<'_, Best<T>>, cx: &mut Context<'_, Self>) -> OpResult {
+        // There are more of a run that kept more.
+        while best.records.len() > self.top.n {
+            let gone = best.records.pop();
+            (self.tell)(&best.records, best.records.len(), gone, &mut |told| cx.emit(told));
+        }
         // Most records are not among the best: they leave the state alone.
         if let Some(at) = self.top.place(best, &record) {
             let gone = self.top.insert(best, at, record);
@@ -225,12 +231,14 @@ where
     const MERGES: bool = true;
 
     fn add(&self, best: &mut Best<T>, record: T) {
+        best.records.truncate(self.n);
         if let Some(at) = self.place(best, &record) {
             self.insert(best, at, record);
         }
     }
 
     fn add_ref(&self, best: &mut Best<T>, record: &T) {
+        best.records.truncate(self.n);
         if let Some(at) = self.place(best, record) {
             self.insert(best, at, record.clone());
         }
@@ -241,6 +249,25 @@ where
     }
 
     fn result(&self, best: &Best<T>) -> Vec<T> {
-        best.records.clone()
+        best.records.iter().take(self.n).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_when_there_were_more_goes() {
+        let of_more = || Best { records: vec![9, 7, 5, 3] };
+        let two = TopN::new(2, |number: &i32| *number);
+        assert_eq!(two.result(&of_more()), [9, 7]);
+        let (mut added, mut seen) = (of_more(), of_more());
+        two.add(&mut added, 6);
+        two.add_ref(&mut seen, &8);
+        assert_eq!((added.records, seen.records), (vec![9, 7], vec![9, 8]));
+        let mut told = Vec::new();
+        changes(&[9, 7], 2, Some(5), &mut |update| told.push(format!("{update:?}")));
+        assert_eq!(told, ["Delete(5)"]);
     }
 }

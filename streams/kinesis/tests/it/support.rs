@@ -113,7 +113,7 @@ pub fn run_script(script: &[&str], endpoint: &str) -> String {
         .arg(folder.join(script[0]))
         .args(&script[1..])
         .env("ENDPOINT", endpoint)
-        .env("PYTHONPATH", &folder)
+        .env("PYTHONPATH", folder)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
