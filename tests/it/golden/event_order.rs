@@ -78,16 +78,14 @@ fn story(key: u64, events: &[Event]) -> Vec<Line> {
             lines.push((key, format!("timer {story}")));
         }
     };
-    let mut last = i64::MIN;
     for event in events {
         let at = event.at.0;
-        if at > last {
-            fire(at, &mut timers, &mut story, &mut lines);
-        }
-        last = at;
+        fire(at, &mut timers, &mut story, &mut lines);
         story = after(story, event.id);
         lines.push((key, format!("{} {story}", event.id)));
         timers.extend([at + WAIT.as_millis() as i64, at - 1]);
+        // What is set for the past comes at once.
+        fire(at, &mut timers, &mut story, &mut lines);
     }
     fire(i64::MAX, &mut timers, &mut story, &mut lines);
     lines
