@@ -265,6 +265,15 @@ impl Core {
         self.flush() && self.tree.can_freeze()
     }
 
+    /// The watermark that a checkpoint says this instance has seen: no less than the furthest of those that it was restored
+    /// from. The end is its own to see: what others have left to it may still wait here.
+    fn reported(&self) -> EventTime {
+        match self.watermark {
+            EventTime::END => EventTime::END,
+            own => own.max(self.floor).min(EventTime(EventTime::END.0 - 1)),
+        }
+    }
+
     /// Ends the epoch, which must be possible: freezes the operators, reports, and moves the
     /// capabilities on under the old watermark.
     pub fn end_epoch(
@@ -273,7 +282,7 @@ impl Core {
         alignment_us: u64,
     ) -> Result<(), Failure> {
         let frozen = self.tree.freeze(self.epoch)?;
-        let watermark = self.watermark.max(self.floor);
+        let watermark = self.reported();
         let ack = |operator, bytes, splits, deferred| OperatorAck {
             epoch: self.epoch,
             operator,

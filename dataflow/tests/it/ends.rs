@@ -138,6 +138,29 @@ fn a_restored_operator_reports_no_lower_watermark_than_before() {
     cluster.finish(1);
 }
 
+/// An instance had seen the end before a stop, another had not: what that one left may still wait, so that a checkpoint
+/// in which all seem to have seen it would end the job without it.
+#[test]
+fn a_restored_operator_has_not_seen_the_end_before_it_comes() {
+    let mut graph = Wiring::new();
+    let numbers = graph.source("in");
+    let keyed = graph.exchange("key_by", numbers, Route::ByKey);
+    let held = graph.op("hold", &[keyed], Does::Hold(1));
+    graph.sink("out", held);
+    let mut setup = Setup::of(2);
+    let part = |watermark| RestoredPart { groups: 0..64, watermark, bytes: Vec::new() };
+    setup.restored.insert("hold".to_owned(), vec![part(EventTime::END), part(EventTime(30))]);
+    let mut cluster = Cluster::start(graph, setup);
+    cluster.say("in", 0, "wm35 barrier");
+    cluster.say("in", 1, "wm35 barrier");
+    cluster.settle_all();
+    let hold = cluster.node("hold").0;
+    let acks = cluster.log.acks.lock().unwrap().clone();
+    let of_hold: Vec<_> = acks.iter().filter(|ack| ack.node == hold).map(|ack| ack.watermark).collect();
+    assert!(of_hold.len() == 2 && of_hold.iter().all(|at| *at < EventTime::END), "{of_hold:?}");
+    cluster.finish(1);
+}
+
 /// Everything between workers goes through bytes.
 #[test]
 fn records_survive_the_way_between_processes() {
