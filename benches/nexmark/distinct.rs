@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::marker::PhantomData;
 
 use hashbrown::DefaultHashBuilder;
 use pelton::dataflow::key::Key;
@@ -75,55 +74,28 @@ impl<G> Passing<G> {
     }
 }
 
-/// What is counted of bids.
-trait Counted: Send + Sync + 'static {
-    fn of<G>(bid: &Passing<G>) -> u64;
-    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty);
-}
-
-struct Auctions;
-
-impl Counted for Auctions {
-    fn of<G>(bid: &Passing<G>) -> u64 {
-        bid.auction
-    }
-
-    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty) {
-        bid.auction_is = novelty;
-    }
-}
-
-struct Bidders;
-
-impl Counted for Bidders {
-    fn of<G>(bid: &Passing<G>) -> u64 {
-        bid.bidder
-    }
-
-    fn learn<G>(bid: &mut Passing<G>, novelty: Novelty) {
-        bid.bidder_is = novelty;
-    }
-}
+/// Where a bid notes what it learns.
+type Learns<G> = fn(&mut Passing<G>) -> &mut Novelty;
 
 /// Bids that have passed their auctions and bidders. For few groups: each pair of a group and an id remembers the
 /// ranks that it was seen with.
 pub fn distinct<G: Key>(bids: &Stream<Passing<G>>) -> Stream<Passing<G>> {
     let bids = bids.key_by(|bid| (bid.group.clone(), bid.auction));
-    let bids = bids.process("auctions", OfPair::<G, Auctions>(PhantomData)).out;
+    let bids = bids.process("auctions", OfPair(|bid| &mut bid.auction_is)).out;
     let bids = bids.key_by(|bid| (bid.group.clone(), bid.bidder));
-    bids.process("bidders", OfPair::<G, Bidders>(PhantomData)).out
+    bids.process("bidders", OfPair(|bid| &mut bid.bidder_is)).out
 }
 
 /// As [`distinct`], for many groups: each id remembers those that it was seen in. It is one row with all
 /// its groups, where its pairs would be nearly as many as there are bids.
 pub fn distinct_of_many<G: Key + Hash>(bids: &Stream<Passing<G>>) -> Stream<Passing<G>> {
-    let bids = bids.key_by(Auctions::of).process("auctions", OfId::<G, Auctions>(PhantomData)).out;
-    bids.key_by(Bidders::of).process("bidders", OfId::<G, Bidders>(PhantomData)).out
+    let bids = bids.key_by(|bid| bid.auction).process("auctions", OfId(|bid| &mut bid.auction_is)).out;
+    bids.key_by(|bid| bid.bidder).process("bidders", OfId(|bid| &mut bid.bidder_is)).out
 }
 
-struct OfPair<G, C>(PhantomData<fn(G, C)>);
+struct OfPair<G>(Learns<G>);
 
-impl<G: Key, C: Counted> KeyedProcess for OfPair<G, C> {
+impl<G: Key> KeyedProcess for OfPair<G> {
     type Key = (G, u64);
     type In = Passing<G>;
     type Out = Passing<G>;
@@ -140,15 +112,15 @@ impl<G: Key, C: Counted> KeyedProcess for OfPair<G, C> {
         if novelty != Novelty::Known {
             **ranks = ranks.with(usize::from(bid.rank));
         }
-        C::learn(&mut bid, novelty);
+        *(self.0)(&mut bid) = novelty;
         cx.emit(bid);
         Ok(())
     }
 }
 
-struct OfId<G, C>(PhantomData<fn(G, C)>);
+struct OfId<G>(Learns<G>);
 
-impl<G: Key + Hash, C: Counted> KeyedProcess for OfId<G, C> {
+impl<G: Key + Hash> KeyedProcess for OfId<G> {
     type Key = u64;
     type In = Passing<G>;
     type Out = Passing<G>;
@@ -166,7 +138,7 @@ impl<G: Key + Hash, C: Counted> KeyedProcess for OfId<G, C> {
         if novelty != Novelty::Known {
             groups.insert(bid.group.clone(), before.with(usize::from(bid.rank)));
         }
-        C::learn(&mut bid, novelty);
+        *(self.0)(&mut bid) = novelty;
         cx.emit(bid);
         Ok(())
     }

@@ -140,7 +140,7 @@ pub struct RestoredPart {
     /// The key groups that the instance owned.
     pub groups: Range<u16>,
     /// The watermark that the operator's stage reported at the freeze: no less than any instance before it had
-    /// reached. It is for people, and for the end of the input; an operator that has to know what was late keeps
+    /// reached, but for the end, which each sees itself. It is for people, and for the end of the input; an operator that has to know what was late keeps
     /// what it was told in its bytes.
     pub watermark: EventTime,
     /// [`Frozen::bytes`].

@@ -25,6 +25,9 @@ impl EventTime {
     /// After every record: the watermark of an input that has ended.
     pub const END: Self = Self(i64::MAX);
 
+    /// The last time before [`EventTime::END`]: how far a watermark gets while something may still come.
+    pub const BEFORE_END: Self = Self(Self::END.0 - 1);
+
     /// The event time `ms` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(ms: i64) -> Self {

@@ -4,7 +4,7 @@
 //! one. So a new instance begins at the least that the old ones were told: what was late for all of them
 //! stays late, and nothing that was on time becomes so. What a part of a checkpoint says of its stage
 //! ([`RestoredPart::watermark`](pelton_dataflow::operator::RestoredPart::watermark)) will not do: a stage reports no less than the furthest of
-//! the instances before it.
+//! the instances before it, but for the end.
 //!
 //! In a checkpoint it stands at the head of the operator's bytes, behind the version of their layout if they have one: `i64`, little endian.
 

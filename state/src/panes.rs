@@ -181,10 +181,7 @@ impl<K: Key, A: State> Panes<K, A> {
         self.lend(Some(nth), hash, key)
     }
 
-    #[allow(
-        clippy::inline_always,
-        reason = "called for each record, and not inlined otherwise since windows are generic in their kind"
-    )]
+    #[allow(clippy::inline_always, reason = "called for each record, and not inlined otherwise")]
     #[inline(always)]
     fn lend(&mut self, nth: Option<usize>, hash: KeyHash, key: &K) -> Result<&mut A, StateError> {
         if self.touched_elsewhere + self.open[self.hot].keys.touched() >= self.limit {

@@ -82,7 +82,7 @@ pub struct Core {
     pub epoch: Epoch,
     /// The watermark that has been published.
     pub watermark: EventTime,
-    /// What was restored: the watermark is reported no lower.
+    /// What was restored: the watermark is reported no lower, but for the end (see [`Core::reported`]).
     pub floor: EventTime,
     /// What all stages of the worker share.
     pub env: Rc<WorkerEnv>,
@@ -270,7 +270,7 @@ impl Core {
     fn reported(&self) -> EventTime {
         match self.watermark {
             EventTime::END => EventTime::END,
-            own => own.max(self.floor).min(EventTime(EventTime::END.0 - 1)),
+            own => own.max(self.floor).min(EventTime::BEFORE_END),
         }
     }
 

@@ -98,7 +98,7 @@ impl<T: Data, Q: Clone + Send + 'static, A: Send + 'static, U: Data> Running<T, 
         let watermark = self.watermark;
         let records = records.into_iter().map(|Record { time, value: record }| {
             // One that is late stays so; but nothing may come after the end.
-            let held = if time < watermark { BEFORE_END } else { time.min(BEFORE_END) };
+            let held = if time < watermark { EventTime::BEFORE_END } else { time.min(EventTime::BEFORE_END) };
             InFlight { time, held, record }
         });
         self.wait(records, origin);
@@ -219,9 +219,6 @@ impl<T: Data, Q: Clone + Send + 'static, A: Send + 'static, U: Data> Running<T, 
         asked.chain(&self.waiting).map(|taken| &taken.record)
     }
 }
-
-/// The watermark that is the last before the end.
-const BEFORE_END: EventTime = EventTime(EventTime::END.0 - 1);
 
 fn unanswered(reason: &NoAnswer) -> OpError {
     format!("{reason}; records without an answer fail the job unless `.fallback(...)` or `.failures_aside()` says what becomes of them")

@@ -61,12 +61,12 @@ impl Spans {
         Ok(one.into_iter().chain(many.into_iter().flatten()))
     }
 
-    /// The start of the window that ends at `end`.
     /// Where the windows lie, as a part of the shape of what is kept by their ends.
     pub fn shape(&self) -> String {
         self.layout.to_string()
     }
 
+    /// The start of the window that ends at `end`.
     pub fn start_of(&self, end: EventTime) -> EventTime {
         self.layout.start_of(end)
     }

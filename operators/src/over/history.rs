@@ -3,8 +3,8 @@
 //!
 //! A checkpoint writes the struct of a key that has changed, and a chunk once. So the struct has to
 //! stay small: it holds the values of less than a chunk and an entry of 20 bytes for each chunk. Chunks begin small
-//! and grow with their number up to [`CHUNK`], so that neither outweighs the other: a key with a hundred thousand values
-//! writes at most some 12 KiB per checkpoint and 16 bytes per number, one with a few hundred at most one.
+//! and grow with their number up to [`CHUNK`], so that neither outweighs the other: a key with a hundred thousand numbers
+//! writes at most some 13 KiB per checkpoint, one with a few hundred at most one.
 //!
 //! Values are named by their place, counted from the first that the key has ever had.
 

@@ -258,6 +258,7 @@ impl<L: Logic> Running<L> {
         Ok(())
     }
 
+    /// Lends the pieces of the key at hand to user code; `nth` of those sought last, if it was sought.
     #[inline]
     fn call(
         &mut self,

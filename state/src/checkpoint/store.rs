@@ -26,7 +26,7 @@ use crate::files::StoredFile;
 /// What is read and put at once. Object stores refuse parts below 5 MiB.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 
-/// Files below this are read and put whole.
+/// Files below this are copied: a copy is as quick.
 pub(super) const LEAST_LINKED_BYTES: u64 = 64 * 1024;
 
 /// What is read at once for a checksum alone.
@@ -127,51 +127,40 @@ impl CheckpointStore {
     pub fn put_file(&self, local: &Path, path: &str, name: &str) -> Result<StoredFile, StateError> {
         let read_error = || StateError::local("read", local);
         let mut file = File::open(local).map_err(read_error())?;
-        if file.metadata().map_err(read_error())?.len() < LEAST_LINKED_BYTES {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(read_error())?;
-            return self.put_bytes(path, name, bytes.into());
+        let bytes = file.metadata().map_err(read_error())?.len();
+        if bytes >= LEAST_LINKED_BYTES && self.link(local, path)? {
+            let (length, crc32c) = checksum(&mut file).map_err(read_error())?;
+            return Ok(StoredFile { path: path.to_owned(), name: name.to_owned(), length, crc32c });
+        }
+        let mut part = read_part(&mut file).map_err(read_error())?;
+        if part.len() < PART_BYTES {
+            return self.put_bytes(path, name, part.into());
         }
         let location = self.place(path)?;
         self.failpoint("checkpoint::put", "put", path)?;
-        let is_linked = match &self.shared.root {
-            Some(root) => root.link(local, path).map_err(|error| self.local_error("link", path, error))?,
-            None => false,
-        };
-        let (length, crc32c) = match is_linked {
-            true => checksum(&mut file).map_err(read_error())?,
-            false => self.copy(local, &mut file, &location, path)?,
-        };
-        Ok(StoredFile { path: path.to_owned(), name: name.to_owned(), length, crc32c })
-    }
-
-    /// Puts what is read from `file`, which is at `local`; gives its length and checksum.
-    fn copy(
-        &self,
-        local: &Path,
-        file: &mut File,
-        location: &StorePath,
-        path: &str,
-    ) -> Result<(u64, u32), StateError> {
-        let read_error = || StateError::local("read", local);
         let (mut length, mut crc32c) = (0, 0);
         self.shared.runtime.block_on(async {
             let put_error = || StateError::store("put", self.full(path));
-            let upload = self.shared.store.put_multipart(location).await.map_err(put_error())?;
+            let upload = self.shared.store.put_multipart(&location).await.map_err(put_error())?;
             let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-            loop {
-                let part = read_part(file).map_err(read_error())?;
-                if part.is_empty() {
-                    break;
-                }
+            while !part.is_empty() {
                 length += part.len() as u64;
                 crc32c = crc32c::crc32c_append(crc32c, &part);
                 upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(put_error())?;
                 upload.put(part.into());
+                part = read_part(&mut file).map_err(read_error())?;
             }
             upload.finish().await.map_err(put_error())
         })?;
-        Ok((length, crc32c))
+        Ok(StoredFile { path: path.to_owned(), name: name.to_owned(), length, crc32c })
+    }
+
+    /// Gives the file `local` the name `path` in the store; `false` if it has to be copied.
+    fn link(&self, local: &Path, path: &str) -> Result<bool, StateError> {
+        let Some(root) = &self.shared.root else { return Ok(false) };
+        self.place(path)?;
+        self.failpoint("checkpoint::put", "put", path)?;
+        root.link(local, path).map_err(|error| self.local_error("link", path, error))
     }
 
     /// Puts `bytes` as `path`, where they are synced before this returns.
@@ -370,7 +359,6 @@ impl std::fmt::Debug for CheckpointStore {
     }
 }
 
-/// Up to [`PART_BYTES`] of `file`; fewer only at its end.
 /// The length and checksum of what is read from `file`.
 fn checksum(file: &mut File) -> std::io::Result<(u64, u32)> {
     let (mut length, mut crc32c) = (0, 0);
@@ -386,6 +374,7 @@ fn checksum(file: &mut File) -> std::io::Result<(u64, u32)> {
     }
 }
 
+/// Up to [`PART_BYTES`] of `file`; fewer only at its end.
 fn read_part(file: &mut File) -> std::io::Result<Vec<u8>> {
     let mut part = Vec::new();
     file.take(PART_BYTES as u64).read_to_end(&mut part)?;
