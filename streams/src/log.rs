@@ -25,7 +25,8 @@ use crate::txn::table::{list_staged, staged_dir};
 use crate::types::{ShardId, StartPosition, check_name, limits};
 use crate::verify::{self, VerifyReport};
 use crate::writer::active::ActiveSegment;
-use crate::writer::{StreamWriter, Writers};
+use crate::writer::engine::Engine;
+use crate::writer::{StreamWriter, Writers, retention};
 
 pub(crate) const LOG_MAGIC: [u8; 8] = *b"PELTLOG\0";
 
@@ -205,8 +206,13 @@ impl ShardLog {
         };
         let mut streams = Vec::new();
         for name in names {
-            let is_there =
-                storage.list(&dir.join(&name)).is_ok_and(|files| files.iter().any(|file| file == "META"));
+            let dir = dir.join(&name);
+            let is_there = match storage.list(&dir) {
+                Ok(files) => files.iter().any(|file| file == "META"),
+                Err(error) if is_no_directory(&error) => false,
+                // Whoever is told that a stream is not there may let go of what belongs to it.
+                Err(source) => return Err(Error::DirectoryUnusable { dir, action: "read", source }),
+            };
             streams.extend(is_there.then_some(name));
         }
         Ok(streams)
@@ -260,10 +266,26 @@ impl ShardLog {
     /// writers of a stream are one; another process cannot write it meanwhile.
     ///
     /// # Errors
-    /// [`Error::UnknownStream`]; [`Error::Locked`]; [`Error::Corrupt`] if durable bytes are damaged.
+    /// [`Error::UnknownStream`]; [`Error::Locked`]; [`Error::Corrupt`] if durable bytes are damaged;
+    /// [`Error::WriterFailed`] while there are handles of one that has failed.
     pub fn writer(&self, name: &str) -> Result<StreamWriter> {
         let shared = self.shared(name)?;
         self.inner.writers.open(shared, &self.inner.options, &self.inner.clock)
+    }
+
+    /// Removes what retention allows of a stream, its last segment too if all records in it are too old; gives the
+    /// number of segments. A stream that nobody writes is opened for writing for that, if there is something to go.
+    ///
+    /// A writer that is open does the same by itself, from time to time.
+    ///
+    /// # Errors
+    /// As [`writer`](Self::writer), or if a segment cannot be removed.
+    pub fn apply_retention(&self, name: &str) -> Result<usize> {
+        let shared = self.shared(name)?;
+        if !retention::has_something_to_go(&shared, self.inner.clock.now_ms())? {
+            return Ok(0);
+        }
+        self.writer(name)?.core.call(Engine::retire)
     }
 
     /// Opens a shard for reading. Takes no lock; the writer may be in any process, or nowhere.
@@ -318,6 +340,10 @@ impl ShardLog {
     fn unwritable(&self, source: io::Error) -> Error {
         Error::DirectoryUnusable { dir: self.inner.dir.clone(), action: "written to", source }
     }
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The data directory must be there, be readable, and be a log's.

@@ -23,7 +23,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// The largest transaction, in bytes; it is held in memory while it commits. Default 1 GiB.
     pub transaction_bytes: u64,
-    /// How often an idle writer looks whether retention has something to remove. Default 10 s.
+    /// How often an idle writer looks whether retention has something to remove, the segment that it writes
+    /// included. Default 10 s.
     pub retention_check_ms: u64,
 }
 
@@ -50,7 +51,8 @@ impl Options {
     }
 }
 
-/// How long a stream keeps records. Whole segments are removed, oldest first, never the active one.
+/// How long a stream keeps records. Whole segments are removed, oldest first; the last one when nothing is written
+/// any more and all records in it are too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Retention {
     /// Records older than this, by arrival time in ms, may be removed. `None` keeps them for ever.

@@ -107,6 +107,11 @@ impl Engine {
         self.active.tail()
     }
 
+    /// Whether the active segment holds anything but its head.
+    pub fn has_frames(&self) -> bool {
+        self.active.has_frames()
+    }
+
     /// Works until the queue is closed and empty.
     pub fn run(mut self, queue: &Queue) {
         let idle_after = Duration::from_millis(self.options.retention_check_ms.max(1));
@@ -118,7 +123,7 @@ impl Engine {
                     }
                     self.finish_group();
                 }
-                Taken::Idle => self.check_retention(),
+                Taken::Idle => self.check_retention(Self::retire),
                 Taken::Closed => break,
             }
             if let Some(cause) = &self.failed {
@@ -210,7 +215,7 @@ impl Engine {
         let is_old = self.active.has_frames() && age_ms >= self.options.segment_age_ms;
         if self.active.tail() >= self.options.segment_bytes || is_old {
             self.roll()?;
-            self.check_retention();
+            self.check_retention(Self::apply_retention);
         }
         Ok(())
     }
@@ -403,12 +408,12 @@ impl Engine {
         Ok(())
     }
 
-    fn check_retention(&mut self) {
+    fn check_retention(&mut self, apply: impl FnOnce(&mut Self) -> Result<usize>) {
         let meta = self.shared.meta();
         if self.failed.is_some() || (meta.retention_ms.is_none() && meta.retention_bytes.is_none()) {
             return;
         }
-        if let Err(error) = self.apply_retention() {
+        if let Err(error) = apply(self) {
             tracing::warn!(stream = %self.shared.name, %error, "retention could not be applied, it is tried again later");
         }
     }

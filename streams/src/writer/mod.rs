@@ -87,7 +87,12 @@ impl Writers {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(core) = open.get(&*shared.name) {
             if let Some(core) = core.upgrade() {
-                return Ok(StreamWriter { core });
+                // Who holds one that has failed must let go of it before there is another. It is not given out
+                // again, so that this comes to pass however many there are who try.
+                let works = core.queue.check();
+                // It may be the last handle by now, and dropping that takes this lock.
+                drop(open);
+                return works.map(|()| StreamWriter { core });
             }
             // The last handle is just being dropped, on another thread.
             open = self.closed.wait(open).unwrap_or_else(PoisonError::into_inner);

@@ -49,6 +49,15 @@ struct Waiting {
     failed: Option<String>,
 }
 
+impl Waiting {
+    fn check(&self, stream: &str) -> Result<()> {
+        match &self.failed {
+            Some(cause) => Err(Error::WriterFailed { stream: stream.to_owned(), cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Queue {
     stream: Arc<str>,
@@ -79,9 +88,7 @@ impl Queue {
         let full = |waiting: &mut Waiting| waiting.bytes > self.limit && waiting.failed.is_none();
         let waiting = self.drained.wait_while(self.waiting(), full);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        if let Some(cause) = &waiting.failed {
-            return Err(Error::WriterFailed { stream: self.stream.to_string(), cause: cause.clone() });
-        }
+        waiting.check(&self.stream)?;
         waiting.ops.push_back((op, bytes));
         waiting.bytes += bytes;
         drop(waiting);
@@ -110,6 +117,14 @@ impl Queue {
         drop(waiting);
         self.drained.notify_all();
         Taken::Ops(group)
+    }
+
+    /// Whether work is accepted.
+    ///
+    /// # Errors
+    /// [`Error::WriterFailed`].
+    pub fn check(&self) -> Result<()> {
+        self.waiting().check(&self.stream)
     }
 
     /// No more work is accepted.

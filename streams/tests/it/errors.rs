@@ -154,3 +154,46 @@ fn after_a_power_failure_nothing_more_is_taken() {
     let text = message(writer.append(batch));
     assert!(text.contains("has failed and takes no more records"), "{text}");
 }
+
+#[test]
+fn a_writer_that_has_failed_is_not_given_out_again() {
+    let mut failed = 0;
+    for at_operation in 0..8 {
+        let bench = Bench::new();
+        let (log, writer) = stream(&bench, 1);
+        let mut batch = writer.batch();
+        batch.push(b"key", b"data").unwrap();
+        bench.disk.refuse(at_operation);
+        if !matches!(writer.append(batch), Err(Error::WriterFailed { .. })) {
+            continue;
+        }
+        failed += 1;
+        // Asked for once the failure was told of, so that it is known everywhere.
+        writer.roll().unwrap_err();
+        let again = writer.clone();
+        // Whoever opened one by the other would keep it alive, and so would the next, for ever.
+        let open = || log.writer("s").map(|_| ());
+        assert!(matches!(open(), Err(Error::WriterFailed { .. })), "{:?}", open());
+        drop(writer);
+        assert!(matches!(open(), Err(Error::WriterFailed { .. })), "{:?}", open());
+        drop(again);
+        put(&log.writer("s").unwrap(), &["after"]);
+        assert_eq!(read(&log).last().unwrap(), "after");
+    }
+    assert!(failed > 0, "no operation made it fail");
+}
+
+#[test]
+fn a_stream_that_cannot_be_looked_at_is_not_taken_for_gone() {
+    let bench = Bench::new();
+    let log = bench.log();
+    for name in ["a", "b"] {
+        log.create_stream(name, 1).unwrap();
+    }
+    for at_operation in 0..3 {
+        bench.disk.refuse(at_operation);
+        let error = log.list_streams().unwrap_err();
+        assert!(matches!(error, Error::DirectoryUnusable { .. }), "{error}");
+        assert_eq!(log.list_streams().unwrap(), ["a", "b"]);
+    }
+}

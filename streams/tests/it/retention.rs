@@ -2,7 +2,7 @@
 
 use pelton_streams::{Error, Retention, SequenceNumber, ShardId, StartPosition};
 
-use crate::support::{Bench, START_MS, drain, put, read, stream};
+use crate::support::{Bench, START_MS, drain, put, read, read_from, stream};
 
 #[test]
 fn by_age_whole_segments_go_oldest_first() {
@@ -22,6 +22,57 @@ fn by_age_whole_segments_go_oldest_first() {
     assert_eq!(read(&log), ["active"], "the active segment stays, however old");
     let shard = &log.describe_stream("s").unwrap().shards[0];
     assert_eq!((shard.oldest, shard.records), (SequenceNumber(4), 1));
+}
+
+#[test]
+fn what_nobody_writes_to_any_more_goes_to_the_last_record() {
+    let bench = Bench::new();
+    let (log, writer) = stream(&bench, 1);
+    writer.set_retention(Retention { age_ms: Some(1500), bytes: None }).unwrap();
+    put(&writer, &["a"]);
+    writer.roll().unwrap();
+    bench.clock.set(START_MS + 1000);
+    put(&writer, &["b"]);
+    drop(writer);
+    let segments = || {
+        bench.disk.files().iter().filter(|file| file.extension().is_some_and(|end| end == "segment")).count()
+    };
+    for (at_ms, removed, left, files) in [
+        (1000, 0, vec!["a", "b"], 2),
+        (1500, 0, vec!["a", "b"], 2),
+        (1501, 1, vec!["b"], 1),
+        (2500, 0, vec!["b"], 1),
+        (2501, 1, vec![], 1),
+        (9999, 0, vec![], 1),
+    ] {
+        bench.clock.set(START_MS + at_ms);
+        assert_eq!(log.apply_retention("s").unwrap(), removed, "at {at_ms}");
+        assert_eq!(
+            (read(&log), segments()),
+            (left.iter().map(ToString::to_string).collect(), files),
+            "at {at_ms}"
+        );
+    }
+    // Numbers go on where they were, and so do readers.
+    put(&log.writer("s").unwrap(), &["c"]);
+    assert_eq!(read_from(&log, StartPosition::After(SequenceNumber(2))), ["c"]);
+    assert_eq!(log.verify("s").unwrap().problems, []);
+}
+
+#[test]
+fn an_idle_writer_lets_go_of_all_that_is_too_old() {
+    let bench = Bench::with(|options| options.retention_check_ms = 1);
+    let (log, writer) = stream(&bench, 1);
+    writer.set_retention(Retention { age_ms: Some(1500), bytes: None }).unwrap();
+    put(&writer, &["a"]);
+    let mut reader = log.reader("s", ShardId(0), StartPosition::Latest).unwrap();
+    bench.clock.advance(1501);
+    while log.describe_stream("s").unwrap().shards[0].records > 0 {
+        assert!(reader.poll(1, 1).unwrap().is_empty());
+        let _ = reader.wait(std::time::Duration::from_secs(1)).unwrap();
+    }
+    put(&writer, &["b"]);
+    assert_eq!(read(&log), ["b"]);
 }
 
 #[test]
