@@ -25,6 +25,9 @@ pub struct StreamDescription {
     pub segments: u64,
     /// When its last record arrived, in ms since the Unix epoch; 0 if it never had one.
     pub last_arrival_ms: u64,
+    /// The last writer has ended in order. If not, one is at work, or was cut short: after a power failure, readers
+    /// may see less than was acknowledged until the stream is opened for writing.
+    pub ended_in_order: bool,
     /// In order of their ids.
     pub shards: Vec<ShardDescription>,
 }
@@ -83,6 +86,7 @@ pub(crate) fn describe(shared: &Arc<StreamShared>) -> Result<StreamDescription> 
         retention: Retention { age_ms: meta.retention_ms, bytes: meta.retention_bytes },
         segments: end.segment.saturating_sub(end.oldest_segment).saturating_add(1),
         last_arrival_ms: end.last_arrival_ms,
+        ended_in_order: end.clean,
         shards: shards.collect::<Result<_>>()?,
     })
 }

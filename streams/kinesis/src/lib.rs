@@ -15,6 +15,7 @@
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
 //! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
 //! * [`limits`]: what clients are held to on request; [`metrics`]: what is counted
+//! * `upkeep`: what the service does by itself
 
 pub mod access;
 pub mod auth;
@@ -38,6 +39,7 @@ pub mod wire;
 mod dates;
 mod error;
 mod service;
+mod upkeep;
 mod value;
 
 pub use error::{Error, ErrorCode, Result};

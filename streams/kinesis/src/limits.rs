@@ -2,7 +2,7 @@
 //! bucket that fills by the second and holds one second's worth.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pelton_streams::ShardId;
 
@@ -112,11 +112,11 @@ impl Limits {
     /// is owed.
     #[must_use]
     pub fn have_pushed(&self, log_id: u64, shard: ShardId, consumer: &str, bytes: usize, now_ms: u64) -> u64 {
+        let mut buckets = self.buckets(now_ms);
         let pushed = Limited::BytesPushed(log_id, shard, consumer.to_owned());
-        let _ = self.take(&[(pushed.clone(), f64::NEG_INFINITY, bytes as f64)], now_ms);
-        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = buckets.get(&pushed).map_or(0.0, |bucket| -bucket.level);
-        (owed.max(0.0) * 1_000.0 / BYTES_OUT).ceil() as u64
+        let bucket = filled(&mut buckets, &pushed, now_ms);
+        bucket.level -= bytes as f64;
+        (f64::max(-bucket.level, 0.0) * 1_000.0 / BYTES_OUT).ceil() as u64
     }
 
     /// Whether an operation may be called now, of a stream if it is limited for each.
@@ -129,18 +129,10 @@ impl Limits {
 
     /// Takes from each bucket if each has what it must have.
     fn take<const N: usize>(&self, wanted: &[(Limited, f64, f64); N], now_ms: u64) -> bool {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MOST_BUCKETS {
-            buckets.retain(|_, bucket| now_ms < bucket.at_ms.saturating_add(60_000));
-        }
+        let mut buckets = self.buckets(now_ms);
         let mut is_there = true;
         for (limited, least, _) in wanted {
-            let rate = limited.rate();
-            let bucket = buckets.entry(limited.clone()).or_insert(Bucket { level: rate, at_ms: now_ms });
-            let passed_ms = now_ms.saturating_sub(bucket.at_ms);
-            bucket.level = (bucket.level + rate * passed_ms as f64 / 1_000.0).min(rate);
-            bucket.at_ms = bucket.at_ms.max(now_ms);
-            is_there &= bucket.level >= *least;
+            is_there &= filled(&mut buckets, limited, now_ms).level >= *least;
         }
         if is_there {
             for (limited, _, taken) in wanted {
@@ -151,6 +143,25 @@ impl Limits {
         }
         is_there
     }
+
+    /// The buckets; those that are full again are let go of when there are too many.
+    fn buckets(&self, now_ms: u64) -> MutexGuard<'_, HashMap<Limited, Bucket>> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MOST_BUCKETS {
+            buckets.retain(|_, bucket| now_ms < bucket.at_ms.saturating_add(60_000));
+        }
+        buckets
+    }
+}
+
+/// A bucket, with what has come in until now.
+fn filled<'a>(buckets: &'a mut HashMap<Limited, Bucket>, limited: &Limited, now_ms: u64) -> &'a mut Bucket {
+    let rate = limited.rate();
+    let bucket = buckets.entry(limited.clone()).or_insert(Bucket { level: rate, at_ms: now_ms });
+    let passed_ms = now_ms.saturating_sub(bucket.at_ms);
+    bucket.level = (bucket.level + rate * passed_ms as f64 / 1_000.0).min(rate);
+    bucket.at_ms = bucket.at_ms.max(now_ms);
+    bucket
 }
 
 #[cfg(test)]

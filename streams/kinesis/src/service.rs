@@ -201,7 +201,7 @@ impl Service {
             log_id: described.stream_id,
             ..StreamRecord::new(name, described.created_ms)
         });
-        let stream = Arc::new(Stream::new(record, ShardTable::new(&described)));
+        let stream = Arc::new(Stream::new(record, ShardTable::new(&described), described.ended_in_order));
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         Ok(streams.entry(name.to_owned()).or_insert(stream).clone())
     }
@@ -270,14 +270,17 @@ impl Service {
     /// The stream `name`; one that another process has created is taken in.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`.
+    /// `ResourceNotFoundException`; `InternalFailure` if that cannot be told.
     pub async fn stream(self: &Arc<Self>, name: &str) -> Result<Arc<Stream>> {
         if let Some(stream) = self.served(name) {
             return Ok(stream);
         }
         let (service, owned) = (self.clone(), name.to_owned());
         let adopted = crate::blocking(move || Ok(service.adopt_stream(&owned, None)?)).await;
-        adopted.map_err(|_| not_found(name, &self.settings.account))
+        adopted.map_err(|error| match error.code() {
+            ErrorCode::InternalFailure => error,
+            _ => not_found(name, &self.settings.account),
+        })
     }
 
     /// Everything that is counted, as Prometheus reads it.

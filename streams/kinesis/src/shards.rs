@@ -212,6 +212,7 @@ mod tests {
             retention: pelton_streams::Retention { age_ms: Some(10_000), bytes: None },
             segments: 1,
             last_arrival_ms: 0,
+            ended_in_order: true,
             shards: shards.collect(),
         })
     }

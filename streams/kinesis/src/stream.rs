@@ -1,6 +1,7 @@
 //! A stream that is being served: what the catalog knows of it, its shards, its writer. Operations meet
 //! here: those that change it one after the other, those on records side by side, and none while it goes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pelton_streams::{Reader, ShardId, ShardLog, StartPosition, StreamWriter};
@@ -8,6 +9,7 @@ use tokio::sync::{RwLockReadGuard, Semaphore, SemaphorePermit};
 
 use crate::catalog::{Catalog, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
+use crate::service::Service;
 use crate::shards::ShardTable;
 
 /// Bytes of records that may be on their way into one stream's log: half of what the log lets wait, so that
@@ -26,21 +28,24 @@ pub struct Stream {
     /// Held for reading by whoever uses its log, for writing by whoever takes that away.
     in_use: tokio::sync::RwLock<()>,
     writer: tokio::sync::Mutex<Option<StreamWriter>>,
+    /// What a crash may have left of the log is mended, so that what was acknowledged before it can be read.
+    is_whole: AtomicBool,
     /// A reader to make others of.
     anchor: Mutex<Option<Reader>>,
     room: Semaphore,
 }
 
 impl Stream {
-    /// A stream that the catalog knows.
+    /// A stream that the catalog knows. `is_whole` says that no crash can have cut its log short.
     #[must_use]
-    pub fn new(record: StreamRecord, shards: ShardTable) -> Self {
+    pub fn new(record: StreamRecord, shards: ShardTable, is_whole: bool) -> Self {
         Self {
             record: RwLock::new(Arc::new(record)),
             shards: RwLock::new(Arc::new(shards)),
             control: tokio::sync::Mutex::default(),
             in_use: tokio::sync::RwLock::default(),
             writer: tokio::sync::Mutex::default(),
+            is_whole: AtomicBool::new(is_whole),
             anchor: Mutex::default(),
             room: Semaphore::new(ROOM_BYTES / ROOM_UNIT),
         }
@@ -99,11 +104,29 @@ impl Stream {
     ///
     /// # Errors
     /// `ResourceNotFoundException` while it is being created or deleted.
-    pub async fn enter(&self, account: &str) -> Result<RwLockReadGuard<'_, ()>> {
+    pub async fn hold(&self, account: &str) -> Result<RwLockReadGuard<'_, ()>> {
         let guard = self.in_use.read().await;
         let record = self.record();
         if matches!(record.status, Status::Creating | Status::Deleting) {
             return Err(not_found(&record.name, account));
+        }
+        Ok(guard)
+    }
+
+    /// [`hold`](Self::hold)s the stream's log, of which what a crash has left is mended first: before that, it may
+    /// show less than was acknowledged.
+    ///
+    /// # Errors
+    /// Those of `hold`, and of opening its writer.
+    pub async fn enter(&self, service: &Service) -> Result<RwLockReadGuard<'_, ()>> {
+        let guard = self.hold(&service.settings.account).await?;
+        if !self.is_whole.load(Ordering::Acquire) {
+            match self.writer(&service.log).await {
+                // Another process writes it, and has mended it.
+                Err(error) if error.code() == ErrorCode::ResourceInUse => {}
+                writer => drop(writer?),
+            }
+            self.is_whole.store(true, Ordering::Release);
         }
         Ok(guard)
     }
@@ -121,6 +144,11 @@ impl Stream {
         let opened = crate::blocking(move || Ok(log.writer(&name)?)).await?;
         *writer = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// Whether its writer is open.
+    pub async fn is_written(&self) -> bool {
+        self.writer.lock().await.is_some()
     }
 
     /// Lets go of a writer that has failed, so that the next one that is asked for recovers the log.

@@ -229,6 +229,12 @@ impl MemoryStorage {
         self.disk().capacity = bytes;
     }
 
+    /// Bytes of all files together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.disk().used()
+    }
+
     /// Power off and on again. Of what was not synced, `seed` decides what has reached the platter.
     pub fn restart(&self, seed: u64) {
         let mut disk = self.disk();

@@ -59,16 +59,21 @@ impl<'a> Changing<'a> {
         service: &Arc<Service>,
         change: impl FnOnce(&pelton_streams::StreamWriter) -> Result + Send + 'static,
     ) -> Result<Arc<ShardTable>> {
-        let _in_use = self.stream.enter(&service.settings.account).await?;
+        let _in_use = self.stream.enter(service).await?;
         let writer = self.stream.writer(&service.log).await?;
         let (own, stream) = (service.clone(), self.stream.clone());
-        crate::blocking(move || {
+        let changed = crate::blocking(move || {
             let changed = change(&writer);
             // What a change that failed on its way has done shows, too.
             let table = stream.look_at_shards(&own.log)?;
             changed.map(|()| table)
         })
-        .await
+        .await;
+        if changed.is_err() {
+            // It may have failed for good; another is soon opened.
+            self.stream.forget_writer().await;
+        }
+        changed
     }
 }
 

@@ -43,9 +43,12 @@ pub struct Fetched {
 pub async fn get(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let iterator = Iterator::open(service, request.required("ShardIterator")?)?;
     let shard = ShardId(iterator.shard);
-    let gone = |_| no_shard(service, shard, &iterator.stream);
+    let gone = |error: Error| match error.code() {
+        ErrorCode::ResourceNotFound => no_shard(service, shard, &iterator.stream),
+        _ => error,
+    };
     let stream = service.stream(&iterator.stream).await.map_err(gone)?;
-    let _in_use = stream.enter(&service.settings.account).await.map_err(gone)?;
+    let _in_use = stream.enter(service).await.map_err(gone)?;
     if stream.record().log_id != iterator.log_id {
         return Err(no_shard(service, shard, &iterator.stream));
     }

@@ -86,7 +86,7 @@ pub async fn get(service: &Arc<Service>, request: &Request) -> Result<Reply> {
         Err(error) if error.code() == ErrorCode::ResourceNotFound => return Err(no_shard(service, id, name)),
         stream => stream?,
     };
-    let _in_use = stream.enter(&service.settings.account).await?;
+    let _in_use = stream.enter(service).await?;
     let record = stream.record();
     let shard = shard_in(service, &stream, &record, id).await?;
     let position = Asked {

@@ -96,7 +96,7 @@ impl<'a> Put<'a> {
 /// If there is no such stream, or the record cannot be written.
 pub async fn one(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let stream = request.stream(service).await?;
-    let _in_use = stream.enter(&service.settings.account).await?;
+    let _in_use = stream.enter(service).await?;
     let record = stream.record();
     if let Some(text) = request.text("SequenceNumberForOrdering") {
         let now_s = service.now_ms() / 1000;
@@ -141,7 +141,7 @@ pub async fn one(service: &Arc<Service>, request: &Request) -> Result<Reply> {
 /// is told for each.
 pub async fn many(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let stream = request.stream(service).await?;
-    let _in_use = stream.enter(&service.settings.account).await?;
+    let _in_use = stream.enter(service).await?;
     let record = stream.record();
     let writer = stream.writer(&service.log).await?;
     let mut filling = Filling::new(&record, writer.batch());
@@ -223,7 +223,7 @@ pub async fn many_as_sent(
         return Ok(None);
     }
     let stream = service.stream(stream).await?;
-    let _in_use = stream.enter(&service.settings.account).await?;
+    let _in_use = stream.enter(service).await?;
     let record = stream.record();
     let writer = stream.writer(&service.log).await?;
     let mut filling = Filling::new(&record, writer.batch());

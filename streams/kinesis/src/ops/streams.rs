@@ -29,11 +29,16 @@ const SHARDS_ON_A_PAGE: usize = 100;
 pub async fn create(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let record = new_record(service, request)?;
     let name = record.name.clone();
-    let stream = Arc::new(Stream::new(record.clone(), ShardTable::default()));
+    let stream = Arc::new(Stream::new(record.clone(), ShardTable::default(), true));
     let exists =
         || service.error(ErrorCode::ResourceInUse, format_args!("Stream {name}"), " already exists.");
     // One that another process has created is seen too.
-    if service.stream(&name).await.is_ok() || !service.add(stream.clone()) {
+    match service.stream(&name).await {
+        Err(error) if error.code() == ErrorCode::ResourceNotFound => {}
+        Err(error) => return Err(error),
+        Ok(_) => return Err(exists()),
+    }
+    if !service.add(stream.clone()) {
         return Err(exists());
     }
     let _control = stream.control.lock().await;
@@ -41,12 +46,12 @@ pub async fn create(service: &Arc<Service>, request: &Request) -> Result<Reply> 
     let done = crate::blocking(move || {
         own.catalog.put(&record)?;
         own.create_log(&record)?;
-        let log_id = own.log.describe_stream(&record.name)?.stream_id;
-        created.change(&own.catalog, |record| {
-            (record.log_id, record.status) = (log_id, Status::Active);
-        })?;
-        created.look_at_shards(&own.log)?;
-        Ok(())
+        let finished = finish_creating(&own, &created, &record.name);
+        if finished.is_err() {
+            // Whoever is told that there is none may create it once more.
+            let _ = own.log.delete_stream(&record.name);
+        }
+        finished
     });
     if let Err(error) = done.await {
         service.remove(&name);
@@ -56,6 +61,16 @@ pub async fn create(service: &Arc<Service>, request: &Request) -> Result<Reply> 
         return Err(error);
     }
     Ok(Reply::Done)
+}
+
+/// Enters a stream whose log is there.
+fn finish_creating(service: &Service, stream: &Stream, name: &str) -> Result {
+    let log_id = service.log.describe_stream(name)?.stream_id;
+    stream.change(&service.catalog, |record| {
+        (record.log_id, record.status) = (log_id, Status::Active);
+    })?;
+    stream.look_at_shards(&service.log)?;
+    Ok(())
 }
 
 fn new_record(service: &Service, request: &Request) -> Result<StreamRecord> {

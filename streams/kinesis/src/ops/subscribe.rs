@@ -66,8 +66,10 @@ pub async fn subscribe(service: &Arc<Service>, request: &Request, encoding: Enco
     );
     let now_ms = service.now_ms();
     let (place, ended) = service.subscriptions.take((record.log_id, &consumer, id), now_ms, busy)?;
+    let in_use = stream.enter(service).await?;
     let (own, read) = (service.clone(), stream.clone());
     let reader = crate::blocking(move || read.reader(&own.log, id, start)).await?;
+    drop(in_use);
     let (events, received) = mpsc::channel(EVENTS_AHEAD);
     let subscription =
         Subscription { service: service.clone(), stream, consumer, shard, encoding, events, _place: place };

@@ -3,6 +3,7 @@
 
 mod body;
 mod tls;
+mod warning;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,7 +22,10 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
+
+use warning::Warning;
 
 pub use body::Body;
 
@@ -40,8 +44,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting rests when there is no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often readers that nobody comes back for are let go of.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often the service looks after itself.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Files of a certificate chain and its key, both PEM.
 #[derive(Debug, Clone)]
@@ -115,21 +119,28 @@ impl Server {
         let Self { listener, tls, service } = self;
         let mut stop = std::pin::pin!(stop);
         let graceful = GracefulShutdown::new();
-        let mut expire = tokio::time::interval(EXPIRE_EVERY);
         let room = Arc::new(Semaphore::new(service.settings.most_connections.min(Semaphore::MAX_PERMITS)));
+        let upkeep = tokio::spawn(upkeep(service.clone()));
+        let (mut waited, mut refused) = (Warning::default(), Warning::default());
         loop {
             tokio::select! {
-                accepted = accept(&listener, &room) => match accepted {
+                accepted = accept(&listener, &room, &mut waited) => match accepted {
                     Ok(connection) => serve(&service, tls.as_ref(), &graceful, connection),
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        if let Some(times) = refused.due(Instant::now()) {
+                            tracing::warn!(
+                                %error, times,
+                                "connections could not be accepted, and wait: if files are what is lacking, raise \
+                                 `ulimit -n`, or lower --max-connections"
+                            );
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = expire.tick() => service.readers.expire(service.now_ms()),
                 () = &mut stop => break,
             }
         }
+        upkeep.abort();
         drop(listener);
         service.stop();
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -145,10 +156,26 @@ struct Connection {
     place: OwnedSemaphorePermit,
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> std::io::Result<Connection> {
-    if room.available_permits() == 0 {
-        tracing::warn!("as many connections are open as may be: the next is accepted when one ends");
+/// Has the service look after itself, for as long as it runs.
+async fn upkeep(service: Arc<Service>) {
+    let mut due = tokio::time::interval(UPKEEP_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        service.upkeep().await;
+    }
+}
+
+/// The next connection, once there is room for it. `waited` tells that they wait.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    waited: &mut Warning,
+) -> std::io::Result<Connection> {
+    if room.available_permits() == 0
+        && let Some(times) = waited.due(Instant::now())
+    {
+        tracing::warn!(times, "as many connections are open as may be: the next is accepted when one ends");
     }
     let place = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (socket, peer) = listener.accept().await?;

@@ -62,15 +62,46 @@ impl Client {
         answer
     }
 
+    /// Asks for what is to go well; else tells what was answered.
+    pub fn try_get(&mut self, operation: &str, request: &Value) -> Result<Value, String> {
+        match self.ask(operation, request) {
+            Ok((200, answer)) => Ok(answer),
+            answer => Err(format!("{operation} {request}: {answer:?}")),
+        }
+    }
+
     /// Puts records of one partition key; gives their shards and sequence numbers, or what went wrong.
     pub fn put(&mut self, stream: &str, key: &str, data: &[String]) -> io::Result<Vec<(String, String)>> {
+        let placed = self.put_some(stream, key, data)?;
+        Ok(placed.into_iter().map(|place| place.expect("it is put")).collect())
+    }
+
+    /// Puts records of one partition key; gives for each its shard and sequence number, or none if it was refused.
+    pub fn put_some(
+        &mut self,
+        stream: &str,
+        key: &str,
+        data: &[String],
+    ) -> io::Result<Vec<Option<(String, String)>>> {
         let entry = |data: &String| json!({ "Data": STANDARD.encode(data), "PartitionKey": key });
         let records: Vec<Value> = data.iter().map(entry).collect();
         let (status, answer) =
             self.ask("PutRecords", &json!({ "StreamName": stream, "Records": records }))?;
-        assert_eq!((status, &answer["FailedRecordCount"]), (200, &json!(0)), "{answer}");
-        let place = |placed: &Value| (text(&placed["ShardId"]), text(&placed["SequenceNumber"]));
-        Ok(answer["Records"].as_array().unwrap().iter().map(place).collect())
+        if status != 200 {
+            assert!(status >= 500, "what is wrong is the service's fault: {status} {answer}");
+            return Ok(vec![None; data.len()]);
+        }
+        let place = |placed: &Value| match placed.get("ErrorCode") {
+            None => Some((text(&placed["ShardId"]), text(&placed["SequenceNumber"]))),
+            Some(code) => {
+                assert_eq!(code, "InternalFailure", "{answer}");
+                None
+            }
+        };
+        let placed: Vec<_> = answer["Records"].as_array().unwrap().iter().map(place).collect();
+        let failed = placed.iter().filter(|place| place.is_none()).count();
+        assert_eq!((placed.len(), &answer["FailedRecordCount"]), (data.len(), &json!(failed)), "{answer}");
+        Ok(placed)
     }
 
     /// An iterator at the oldest record of a shard.
@@ -82,35 +113,33 @@ impl Client {
     /// The next records; with the answer as a whole.
     pub fn read(&mut self, iterator: &str) -> (Vec<Record>, Value) {
         let answer = self.get("GetRecords", &json!({ "ShardIterator": iterator }));
-        let record = |record: &Value| Record {
-            sequence: text(&record["SequenceNumber"]),
-            key: text(&record["PartitionKey"]),
-            data: String::from_utf8(STANDARD.decode(text(&record["Data"])).unwrap()).unwrap(),
-        };
-        (answer["Records"].as_array().unwrap().iter().map(record).collect(), answer)
+        (records(&answer), answer)
     }
 
     /// All records of all shards that there are, with their shards.
-    pub fn read_all(&mut self, stream: &str) -> Vec<(String, Record)> {
-        let shards = self.get("ListShards", &json!({ "StreamName": stream }));
+    pub fn read_all(&mut self, stream: &str) -> Result<Vec<(String, Record)>, String> {
+        let shards = self.try_get("ListShards", &json!({ "StreamName": stream }))?;
         let mut all = Vec::new();
         for shard in shards["Shards"].as_array().unwrap() {
             let shard = text(&shard["ShardId"]);
-            let mut iterator = Some(self.oldest(stream, &shard));
+            let oldest =
+                json!({ "StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" });
+            let mut iterator = Some(text(&self.try_get("GetShardIterator", &oldest)?["ShardIterator"]));
             while let Some(at) = iterator {
-                let (records, answer) = self.read(&at);
+                let answer = self.try_get("GetRecords", &json!({ "ShardIterator": at }))?;
+                let records = records(&answer);
                 let is_all = records.is_empty() && answer["MillisBehindLatest"] == json!(0);
                 all.extend(records.into_iter().map(|record| (shard.clone(), record)));
                 iterator = answer["NextShardIterator"].as_str().filter(|_| !is_all).map(str::to_owned);
             }
         }
-        all
+        Ok(all)
     }
 
     /// The ids of the shards that take records, in order of their hash keys.
-    pub fn open_shards(&mut self, stream: &str) -> Vec<(String, u128, u128)> {
+    pub fn open_shards(&mut self, stream: &str) -> Result<Vec<(String, u128, u128)>, String> {
         let request = json!({ "StreamName": stream, "ShardFilter": { "Type": "AT_LATEST" } });
-        let answer = self.get("ListShards", &request);
+        let answer = self.try_get("ListShards", &request)?;
         let number = |text: &Value| text.as_str().unwrap().parse().unwrap();
         let shard = |shard: &Value| {
             let range = &shard["HashKeyRange"];
@@ -118,8 +147,18 @@ impl Client {
         };
         let mut shards: Vec<_> = answer["Shards"].as_array().unwrap().iter().map(shard).collect();
         shards.sort_by_key(|(_, first, _)| *first);
-        shards
+        Ok(shards)
     }
+}
+
+/// The records of an answer of `GetRecords`.
+fn records(answer: &Value) -> Vec<Record> {
+    let record = |record: &Value| Record {
+        sequence: text(&record["SequenceNumber"]),
+        key: text(&record["PartitionKey"]),
+        data: String::from_utf8(STANDARD.decode(text(&record["Data"])).unwrap()).unwrap(),
+    };
+    answer["Records"].as_array().unwrap().iter().map(record).collect()
 }
 
 fn text(value: &Value) -> String {

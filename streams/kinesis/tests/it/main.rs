@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod boto;
+mod checker;
 mod client;
 mod connections;
 mod crash;
+mod full;
+mod load;
+mod power;
 mod reshard;
 mod support;
 mod wire;
