@@ -20,10 +20,10 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # More memory than that for a few kilobytes of input is an error too.
 FUZZ_MEMORY_MIB ?= 1024
 
-.PHONY: help setup build demo test soak bench fuzz ci
+.PHONY: help setup build demo test aws-sdk-rust soak bench fuzz ci
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs, or say how
 	@.ci/setup
@@ -53,6 +53,9 @@ test: setup ## all tests, with assertions and overflow checks on
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --no-fail-fast $(TESTING); \
 	else cargo test --no-fail-fast $(TESTING) --all-targets; fi
+
+aws-sdk-rust: setup ## the program by which tests of the Kinesis service try aws-sdk-rust; passed over without it
+	cargo build --locked --manifest-path streams/kinesis/tests/rust/Cargo.toml --target-dir "$(TARGET)/aws-sdk-rust"
 
 soak: build ## kill, stop and rescale the demo's job under load, ROUNDS times, and judge what it leaves
 	@"$(BIN)/soak" --rounds $(ROUNDS) --directory "$(SOAK_DIR)"

@@ -42,6 +42,16 @@ fn settings_are_kept_and_are_there_after_a_restart() {
 }
 
 #[test]
+fn a_program_for_amazon_runs_with_another_endpoint() {
+    check("amazon.py");
+}
+
+#[test]
+fn the_cli_has_every_command() {
+    check("cli.py");
+}
+
+#[test]
 fn clients_are_held_to_limits_on_request() {
     let data = tempfile::tempdir().unwrap();
     let settings = Settings { enforce_limits: true, ..Settings::default() };

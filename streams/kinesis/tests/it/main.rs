@@ -11,5 +11,6 @@ mod full;
 mod load;
 mod power;
 mod reshard;
+mod sdks;
 mod support;
 mod wire;
