@@ -102,7 +102,11 @@ async fn call(
     encoding: Encoding,
     body: &Bytes,
 ) -> Result<Reply> {
-    let sender = access::sender(service, head, body).await?;
+    let sender = match access::sender(service, head, body).await {
+        // Of two faults, AWS tells the one of the body.
+        Err(_) if !encoding.may_be_read(body) => return Err(Error::new(ErrorCode::Serialization, "")),
+        sender => sender?,
+    };
     if operation.name == "PutRecords"
         && let Some(put) = wire::put_records(encoding, body)
         && let Some(reply) = put_records(service, sender, &put, encoding).await?

@@ -1,6 +1,6 @@
 //! The outside of a request: which operation it asks for and how its body is encoded, or what is said to one
 //! that asks for nothing. The answers, and which of two faults is told, are those on record in kinesalite's
-//! tests, which ran against AWS; only that a body is not looked at before its sender is known is otherwise.
+//! tests, which ran against AWS.
 
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Method, StatusCode};

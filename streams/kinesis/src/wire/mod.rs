@@ -61,6 +61,14 @@ impl Encoding {
         }
     }
 
+    /// Whether a body is of this encoding, as far as that is looked at before its sender is known: for JSON alone, in
+    /// which case it is an object or a list.
+    #[must_use]
+    pub fn may_be_read(self, body: &[u8]) -> bool {
+        let is_nested = || body.trim_ascii_start().first().is_some_and(|first| matches!(first, b'{' | b'['));
+        self == Self::Cbor || (is_nested() && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok())
+    }
+
     /// Reads the request of an operation. Members that the model does not know are passed over, and what is
     /// null is absent. Whether it keeps the model's constraints is for [`validate`](crate::model::validate).
     ///

@@ -148,6 +148,84 @@ fn both_encodings_say_the_same() {
     }
 }
 
+/// Both ways of `PutRecords`: the short one, which is gone where SDKs go, and the one by the model.
+#[test]
+fn records_beyond_a_limit_are_refused_one_by_one_in_both_ways() {
+    use std::collections::HashSet;
+
+    use pelton_kinesis::wire::put_records;
+    use pelton_streams::clock::ManualClock;
+    use pelton_streams::storage::MemoryStorage;
+    use pelton_streams::{Options, ShardLog};
+
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        for is_short in [true, false] {
+            let (storage, clock) =
+                (Arc::new(MemoryStorage::new()), Arc::new(ManualClock::at(1_800_000_000_000)));
+            let log =
+                ShardLog::open_with("/data", &Options::create(), storage.clone(), clock.clone()).unwrap();
+            let settings = Settings { enforce_limits: true, ..Settings::default() };
+            let server = Running::serve(Arc::new(Service::over(log, settings, storage, clock).unwrap()));
+            let mut client = crate::client::Client::to(server.address).unwrap();
+            client.get("CreateStream", &serde_json::json!({ "StreamName": "s", "ShardCount": 2 }));
+
+            // Of one key ten of these in a second, of the other, whose shard is another, all that there are.
+            let text = |text: &str| Value::Text(text.to_owned());
+            let record = |n: usize| {
+                let hash_key = if n % 4 == 3 { u128::MAX.to_string() } else { "0".to_owned() };
+                let mut data = vec![b'.'; 100_000];
+                data[0] = b'a' + n as u8;
+                let mut members = vec![
+                    ("PartitionKey".into(), text("k")),
+                    ("ExplicitHashKey".into(), text(&hash_key)),
+                    ("Data".into(), Value::Blob(data.into())),
+                ];
+                if !is_short {
+                    members.push(("Unknown".into(), text("sends it the long way")));
+                }
+                Value::Map(members)
+            };
+            let records = Value::List((0..20).map(record).collect());
+            let request = Value::Map(vec![("StreamName".into(), text("s")), ("Records".into(), records)]);
+            let mut body = Vec::new();
+            encoding.write(&request, &mut body);
+            let body = Bytes::from(body);
+            assert_eq!(put_records(encoding, &body).is_some(), is_short);
+            let head = format!(
+                "POST / HTTP/1.1\r\nContent-Type: {}\r\nX-Amz-Target: Kinesis_20131202.PutRecords\r\n",
+                encoding.content_type()
+            );
+            let (status, _, answer) = Client::connect(server.address).send(&head, &body);
+            assert_eq!(status, 200);
+            let model = Model::kinesis();
+            let output = model.operation("PutRecords").unwrap().output.unwrap();
+            let answer = encoding.read_as(model, output, &Bytes::from(answer)).unwrap();
+            // Fifteen go to the first shard, ten of which it takes.
+            assert_eq!(answer.get("FailedRecordCount"), Some(&Value::Int(5)), "{encoding:?} {is_short}");
+            let Some(Value::List(placed)) = answer.get("Records") else { panic!("a list: {answer:?}") };
+            let told = |n: usize, name: &str| placed[n].get(name).and_then(Value::as_text);
+            let refused: HashSet<usize> = (0..20).filter(|n| told(*n, "ErrorCode").is_some()).collect();
+            assert_eq!(refused, HashSet::from([13, 14, 16, 17, 18]));
+            for n in refused {
+                assert_eq!(told(n, "ErrorCode"), Some("ProvisionedThroughputExceededException"));
+                assert!(
+                    told(n, "ErrorMessage")
+                        .unwrap()
+                        .contains("Rate exceeded for shard shardId-000000000000 in")
+                );
+                assert_eq!((told(n, "SequenceNumber"), told(n, "ShardId")), (None, None));
+            }
+            let read = client.read_all("s").unwrap();
+            assert_eq!(read.len(), 15);
+            for (shard, record) in read {
+                let n = usize::from(record.data.as_bytes()[0] - b'a');
+                let there = (Some(shard.as_str()), Some(record.sequence.as_str()));
+                assert_eq!((told(n, "ShardId"), told(n, "SequenceNumber")), there, "{n}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_no_request_is_answered_and_the_connection_goes_on() {
     let data = tempfile::tempdir().unwrap();
@@ -189,6 +267,25 @@ fn requests_without_a_signature_are_refused() {
         let told = (status, answer["__type"].as_str(), answer["message"].as_str());
         let missing = "MissingAuthenticationTokenException";
         assert_eq!(told, (400, Some(missing), Some("Missing Authentication Token")), "{}", operation.name);
+    }
+}
+
+/// As kinesalite has recorded it of AWS.
+#[test]
+fn a_body_that_is_none_is_told_of_before_a_signature_that_is_missing() {
+    let data = tempfile::tempdir().unwrap();
+    let server = guarded(data.path());
+    let mut client = Client::connect(server.address);
+    for (body, code) in [
+        (&b"{"[..], "SerializationException"),
+        (b"17", "SerializationException"),
+        (b"null", "SerializationException"),
+        (b"\xff", "SerializationException"),
+        (b" {\"StreamName\": 17}", "MissingAuthenticationTokenException"),
+        (b"[]", "MissingAuthenticationTokenException"),
+    ] {
+        let (status, answer) = client.call("ListShards", body);
+        assert_eq!((status, answer["__type"].as_str()), (400, Some(code)), "{}", body.escape_ascii());
     }
 }
 
