@@ -15,7 +15,7 @@
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
 //! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
 //! * [`limits`]: what clients are held to on request; [`metrics`]: what is counted
-//! * `upkeep`: what the service does by itself
+//! * `upkeep`: what the service does by itself; [`on_demand`]: how many shards an on-demand stream is to have
 
 pub mod access;
 pub mod auth;
@@ -25,6 +25,7 @@ pub mod event_stream;
 pub mod limits;
 pub mod metrics;
 pub mod model;
+pub mod on_demand;
 pub mod ops;
 pub mod readers;
 pub mod records;

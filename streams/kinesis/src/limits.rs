@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pelton_streams::ShardId;
 
 /// Bytes that a shard takes in a second.
-const BYTES_IN: f64 = 1_048_576.0;
+pub const BYTES_IN: f64 = 1_048_576.0;
 /// Records that a shard takes in a second.
-const RECORDS_IN: f64 = 1_000.0;
+pub const RECORDS_IN: f64 = 1_000.0;
 /// Bytes that a shard gives in a second, to all who poll it; and to each consumer that has its own.
 const BYTES_OUT: f64 = 2.0 * 1_048_576.0;
 /// Calls of `GetRecords` that a shard takes in a second.

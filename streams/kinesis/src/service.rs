@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, CatalogError, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::on_demand::OnDemand;
 use crate::readers::Readers;
 use crate::shards::ShardTable;
 use crate::stream::{Stream, not_found};
@@ -76,6 +77,8 @@ pub struct Service {
     pub limits: Limits,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is known of the load of on-demand streams.
+    pub on_demand: OnDemand,
     stopping: watch::Sender<bool>,
     authenticator: Option<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -113,6 +116,7 @@ impl Service {
             subscriptions: Subscriptions::default(),
             limits: Limits::default(),
             metrics: Metrics::default(),
+            on_demand: OnDemand::default(),
             stopping: watch::Sender::new(false),
             authenticator: None,
             clock,

@@ -11,6 +11,7 @@ use super::streams::{check_shard_limit, look_at_shards};
 use super::{Reply, Request, members};
 use crate::catalog::{Mode, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
+use crate::on_demand::Change;
 use crate::service::Service;
 use crate::shards::Shard;
 use crate::stream::Stream;
@@ -18,9 +19,10 @@ use crate::stream::Stream;
 /// `SplitShard`.
 ///
 /// # Errors
-/// If the shard is not there, is closed, or cannot be split at that hash key.
+/// If the shard is not there, is closed, or cannot be split at that hash key; or the stream is not provisioned.
 pub async fn split(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let stream = request.stream(service).await?;
+    check_mode(&stream.record(), "SplitShard")?;
     let shard = open_shard(service, &stream, request.required("ShardToSplit")?).await?;
     let changing = Changing::begin(service, &stream)?;
     check_shard_limit(service, 1)?;
@@ -47,9 +49,10 @@ pub async fn split(service: &Arc<Service>, request: &Request) -> Result<Reply> {
 /// `MergeShards`.
 ///
 /// # Errors
-/// If a shard is not there or is closed, or they are not neighbours.
+/// If a shard is not there or is closed, or they are not neighbours; or the stream is not provisioned.
 pub async fn merge(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let stream = request.stream(service).await?;
+    check_mode(&stream.record(), "MergeShards")?;
     let one = open_shard(service, &stream, request.required("ShardToMerge")?).await?;
     let other = open_shard(service, &stream, request.required("AdjacentShardToMerge")?).await?;
     let changing = Changing::begin(service, &stream)?;
@@ -114,16 +117,41 @@ pub async fn update_count(service: &Arc<Service>, request: &Request) -> Result<R
     .into())
 }
 
-fn check_count(record: &StreamRecord, current: u32, target: u32) -> Result {
+/// Changes the shards of an on-demand stream.
+///
+/// # Errors
+/// If the stream is being changed by somebody else, or the account may not have as many shards.
+pub async fn adapt(service: &Arc<Service>, stream: &Arc<Stream>, changes: Vec<Change>) -> Result {
+    let changing = Changing::begin(service, stream)?;
+    let splits = changes.iter().filter(|change| matches!(change, Change::Split(..))).count();
+    check_shard_limit(service, splits as u32)?;
+    let change = |writer: &StreamWriter, change: Change| {
+        match change {
+            Change::Split(shard, at) => drop(writer.split_shard(shard, HashKey(at))?),
+            Change::Merge(one, other) => drop(writer.merge_shards(one, other)?),
+        }
+        Ok(())
+    };
+    changing.log(service, move |writer| changes.into_iter().try_for_each(|it| change(writer, it))).await?;
+    Ok(())
+}
+
+/// The shards of an on-demand stream are the service's matter.
+fn check_mode(record: &StreamRecord, operation: &str) -> Result {
     if record.mode == Mode::OnDemand {
         return Err(Error::new(
             ErrorCode::Validation,
             format!(
-                "Request is invalid. Stream {} is in On-Demand mode: UpdateShardCount is for streams in Provisioned mode.",
+                "Request is invalid. Stream {} is in On-Demand mode: {operation} is for streams in Provisioned mode.",
                 record.name
             ),
         ));
     }
+    Ok(())
+}
+
+fn check_count(record: &StreamRecord, current: u32, target: u32) -> Result {
+    check_mode(record, "UpdateShardCount")?;
     let direction = if target > current.saturating_mul(2) {
         "up over double"
     } else if target.saturating_mul(2) < current {

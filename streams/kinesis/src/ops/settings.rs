@@ -57,7 +57,7 @@ pub async fn warm(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     Ok(members! {
         "StreamARN": service.arn(&record.name),
         "StreamName": record.name.as_str(),
-        "WarmThroughput": warm_throughput(mibps),
+        "WarmThroughput": warm_throughput(mibps, &stream.shards()),
     }
     .into())
 }

@@ -8,13 +8,12 @@ use super::request::shard_of;
 use super::{Reply, Request, members, time};
 use crate::catalog::{Distribution, Mode, Status, StreamRecord};
 use crate::error::{Error, ErrorCode, Result};
+use crate::on_demand::LEAST_SHARDS;
 use crate::service::{HOUR_MS, Service};
 use crate::shards::ShardTable;
 use crate::stream::Stream;
 use crate::value::{Name, Value};
 
-/// Shards that an on-demand stream begins with.
-const ON_DEMAND_SHARDS: u32 = 4;
 /// Streams that see to their shards themselves, at most.
 const ON_DEMAND_STREAMS: usize = 50;
 /// The retention that is shown of a stream that keeps its records for ever: the longest there is.
@@ -78,8 +77,10 @@ fn new_record(service: &Service, request: &Request) -> Result<StreamRecord> {
     let invalid = |message: &str| Err(Error::new(ErrorCode::InvalidArgument, message));
     let mode = mode_of(request).unwrap_or(Mode::Provisioned);
     let shards = request.int("ShardCount");
+    let warm_mibps = request.int("WarmThroughputMiBps").and_then(|mibps| u32::try_from(mibps).ok());
     let initial_shards = match (mode, shards) {
-        (Mode::OnDemand, None) => ON_DEMAND_SHARDS,
+        // A shard takes a mebibyte a second.
+        (Mode::OnDemand, None) => warm_mibps.unwrap_or(0).max(LEAST_SHARDS),
         (Mode::OnDemand, Some(_)) => {
             return Err(Error::new(
                 ErrorCode::Validation,
@@ -121,7 +122,7 @@ fn new_record(service: &Service, request: &Request) -> Result<StreamRecord> {
     if let Some(kib) = request.int("MaxRecordSizeInKiB") {
         record.max_record_kib = u32::try_from(kib).unwrap_or(u32::MAX);
     }
-    record.warm_mibps = request.int("WarmThroughputMiBps").and_then(|mibps| u32::try_from(mibps).ok());
+    record.warm_mibps = warm_mibps;
     if request.text("RecordDistributionStrategy") == Some("AUTO") {
         record.distribution = Distribution::Auto;
     }
@@ -284,15 +285,16 @@ pub async fn summarize(service: &Arc<Service>, request: &Request) -> Result<Repl
         (Name::Borrowed("RecordDistributionStrategy"), record.distribution.name().into()),
         (Name::Borrowed("ChannelCount"), 0_u32.into()),
         (Name::Borrowed("QueueCount"), 0_u32.into()),
-        (Name::Borrowed("WarmThroughput"), warm.map(warm_throughput).into()),
+        (Name::Borrowed("WarmThroughput"), warm.map(|mibps| warm_throughput(mibps, &table)).into()),
     ]);
     Ok(members! { "StreamDescriptionSummary": members }.into())
 }
 
-/// `WarmThroughputObject`.
+/// `WarmThroughputObject`: what is asked for, and for how much of it there are shards already.
 #[must_use]
-pub fn warm_throughput(mibps: u32) -> Value {
-    members! { "TargetMiBps": mibps, "CurrentMiBps": mibps }
+pub fn warm_throughput(mibps: u32, table: &ShardTable) -> Value {
+    let open = u32::try_from(table.open().count()).unwrap_or(u32::MAX);
+    members! { "TargetMiBps": mibps, "CurrentMiBps": mibps.min(open) }
 }
 
 /// What both descriptions have.

@@ -156,3 +156,19 @@ refused(
     TargetShardCount=2,
     ScalingType="UNIFORM_SCALING",
 )
+refused(
+    "ValidationException",
+    "On-Demand mode",
+    kinesis.split_shard,
+    StreamName="s",
+    ShardToSplit=shards[0]["ShardId"],
+    NewStartingHashKey="17",
+)
+refused(
+    "ValidationException",
+    "On-Demand mode",
+    kinesis.merge_shards,
+    StreamName="s",
+    ShardToMerge=shards[0]["ShardId"],
+    AdjacentShardToMerge=shards[1]["ShardId"],
+)

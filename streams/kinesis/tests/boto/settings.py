@@ -107,11 +107,11 @@ refused("ResourceInUseException", "consumers", kinesis.delete_stream, StreamName
 # Mode, size, distribution, policies, account.
 refused("ValidationException", "On-Demand", kinesis.update_stream_warm_throughput, StreamName="s", WarmThroughputMiBps=100)
 kinesis.update_stream_mode(StreamARN=ARN, StreamModeDetails={"StreamMode": "ON_DEMAND"})
-kinesis.update_stream_warm_throughput(StreamName="s", WarmThroughputMiBps=100)
+kinesis.update_stream_warm_throughput(StreamName="s", WarmThroughputMiBps=1)
 kinesis.update_max_record_size(StreamARN=ARN, MaxRecordSizeInKiB=1024)
 kinesis.update_stream_record_distribution_strategy(StreamARN=ARN, RecordDistributionStrategy="AUTO")
 now = summary()
-assert now["WarmThroughput"] == {"TargetMiBps": 100, "CurrentMiBps": 100}, now
+assert now["WarmThroughput"] == {"TargetMiBps": 1, "CurrentMiBps": 1}, now
 assert (now["MaxRecordSizeInKiB"], now["RecordDistributionStrategy"]) == (1024, "AUTO")
 assert now["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
 assert kinesis.get_resource_policy(ResourceARN=ARN)["Policy"] == "{}"

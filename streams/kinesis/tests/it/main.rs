@@ -13,4 +13,5 @@ mod power;
 mod reshard;
 mod sdks;
 mod support;
+mod upkeep;
 mod wire;
