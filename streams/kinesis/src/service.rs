@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
 use crate::readers::Readers;
+use crate::server::Intake;
 use crate::shards::ShardTable;
 use crate::stream::{Stream, not_found};
 use crate::subscriptions::Subscriptions;
@@ -35,6 +36,9 @@ pub struct Settings {
     pub enforce_limits: bool,
     /// Connections at a time; who comes after them waits to be accepted.
     pub most_connections: usize,
+    /// Bytes of bodies of requests that may be there at a time, beside a little of each; who sends more is told to
+    /// come again.
+    pub most_body_bytes: usize,
 }
 
 impl Default for Settings {
@@ -45,6 +49,7 @@ impl Default for Settings {
             shard_limit: 100_000,
             enforce_limits: false,
             most_connections: 10_000,
+            most_body_bytes: 128 << 20,
         }
     }
 }
@@ -79,6 +84,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// What is known of the load of on-demand streams.
     pub on_demand: OnDemand,
+    /// The bodies of requests that are there.
+    pub intake: Intake,
     stopping: watch::Sender<bool>,
     authenticator: Option<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -111,6 +118,7 @@ impl Service {
         let service = Self {
             log,
             catalog,
+            intake: Intake::new(settings.most_body_bytes),
             settings,
             readers: Readers::default(),
             subscriptions: Subscriptions::default(),
@@ -298,6 +306,11 @@ impl Service {
             ("kinesis_streams", "Streams.", streams.len()),
             ("kinesis_open_shards", "Shards that take records.", open),
             ("kinesis_subscriptions", "Subscriptions of consumers to shards.", self.subscriptions.count()),
+            (
+                "kinesis_body_bytes",
+                "Bytes of requests that are being received or answered.",
+                self.intake.held(),
+            ),
         ];
         self.metrics.render(&names.collect(), &gauges)
     }

@@ -2,6 +2,7 @@
 //! that knows. Owns their limits, and that what was begun is finished when the service is told to stop.
 
 mod body;
+mod intake;
 mod tls;
 mod warning;
 
@@ -12,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,14 +29,13 @@ use tokio_rustls::TlsAcceptor;
 use warning::Warning;
 
 pub use body::Body;
+pub use intake::{Intake, NoBody};
 
 use crate::dispatch;
 use crate::error::{Error, ErrorCode};
 use crate::service::Service;
 use crate::wire::Encoding;
 
-/// The largest body of a request: 10 MiB of records in base64, with keys and names of members.
-const MOST_BODY_BYTES: usize = 20 << 20;
 /// How long a client may take to send the head of a request, or to shake hands.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a body.
@@ -225,18 +225,12 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
     let (head, body) = request.into_parts();
-    // A length that is told beforehand is the least that is to come.
-    let is_too_large = hyper::body::Body::size_hint(&body).lower() > MOST_BODY_BYTES as u64;
     let mut response = match (&head.method, head.uri.path()) {
-        (&Method::POST, _) if is_too_large => too_large(),
-        (&Method::POST, _) => {
-            let body = Limited::new(body, MOST_BODY_BYTES).collect();
-            match tokio::time::timeout(BODY_TIMEOUT, body).await {
-                Ok(Ok(body)) => dispatch::answer(service, &head, body.to_bytes()).await,
-                Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
-                Ok(Err(_)) | Err(_) => refuse("The request has no end."),
-            }
-        }
+        (&Method::POST, _) => match tokio::time::timeout(BODY_TIMEOUT, service.intake.take(body)).await {
+            Ok(Ok(body)) => dispatch::answer(service, &head, body.bytes.clone()).await,
+            Ok(Err(why)) => without_body(why, &head),
+            Err(_) => without_body(NoBody::Broken, &head),
+        },
         (&Method::GET, "/health") => plain("ok\n".to_owned()),
         (&Method::GET, "/metrics") => plain(service.metrics_text()),
         _ => dispatch::answer(service, &head, Bytes::new()).await,
@@ -251,15 +245,20 @@ async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: Socket
     response
 }
 
-fn too_large() -> Response<Body> {
-    let mut response = refuse("The request is too large.");
-    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-    response
-}
-
 /// The answer to a request whose body cannot be had.
-fn refuse(message: &str) -> Response<Body> {
-    dispatch::refuse(&Error::new(ErrorCode::Serialization, message), Encoding::Json)
+fn without_body(why: NoBody, head: &Parts) -> Response<Body> {
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let encoding = Encoding::of_content_type(content_type).unwrap_or(Encoding::Json);
+    let (code, message) = match why {
+        NoBody::TooLarge => (ErrorCode::Serialization, "The request is too large."),
+        NoBody::Broken => (ErrorCode::Serialization, "The request has no end."),
+        NoBody::NoRoom => (ErrorCode::ServiceUnavailable, "Too many large requests are being received."),
+    };
+    let mut response = dispatch::refuse(&Error::new(code, message), encoding);
+    if why == NoBody::TooLarge {
+        *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    }
+    response
 }
 
 fn plain(text: String) -> Response<Body> {

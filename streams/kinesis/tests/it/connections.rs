@@ -133,3 +133,37 @@ fn clients_that_do_not_behave_hold_up_nobody() {
     large.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 413");
 }
+
+/// Asks until it is said that so many bytes of bodies are there.
+fn await_body_bytes(client: &mut Client, wanted: usize) {
+    let line = format!("kinesis_body_bytes {wanted}");
+    loop {
+        let (_, _, text) = client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n", b"").unwrap();
+        if String::from_utf8(text).unwrap().lines().any(|found| found == line) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn large_requests_that_come_slowly_leave_room_for_small_ones_and_no_more() {
+    const MOST: usize = 300_000;
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { most_body_bytes: MOST, ..Settings::default() };
+    let server = Running::start(data.path(), settings);
+    let mut client = Client::to(server.address).unwrap();
+    client.get("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 }));
+    let large = json!({ "StreamName": "s", "Data": "A".repeat(200_000), "PartitionKey": "k" });
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 250000\r\n\r\n").unwrap();
+    slow.write_all(&[b' '; 200_000]).unwrap();
+    // Of each body 8 KiB do not count.
+    await_body_bytes(&mut client, 200_000 - (8 << 10));
+    let (status, answer) = Client::to(server.address).unwrap().ask("PutRecord", &large).unwrap();
+    assert_eq!((status, &answer["__type"]), (503, &json!("ServiceUnavailable")), "{answer}");
+    assert_eq!(client.put("s", "k", &["small".to_owned()]).unwrap().len(), 1);
+    drop(slow);
+    await_body_bytes(&mut client, 0);
+    client.get("PutRecord", &large);
+}
