@@ -15,7 +15,6 @@ use crate::auth::Identity;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Model, Operation, validate};
 use crate::ops::{self, Reply, Request};
-use crate::records;
 use crate::server::Body;
 use crate::service::Service;
 use crate::value::Value;
@@ -29,7 +28,7 @@ pub async fn answer(service: &Arc<Service>, head: &Parts, body: Bytes) -> Respon
         Envelope::Call(encoding, operation) => {
             let began = Instant::now();
             let (response, code) = match call(service, head, operation, encoding, &body).await {
-                Ok(reply) => (reply_with(reply, encoding).await, "OK"),
+                Ok(reply) => (reply_with(reply, encoding), "OK"),
                 Err(error) => (refuse(&error, encoding), error.code().name()),
             };
             service.metrics.answered(operation.name, code, began.elapsed());
@@ -40,7 +39,7 @@ pub async fn answer(service: &Arc<Service>, head: &Parts, body: Bytes) -> Respon
     response
 }
 
-async fn reply_with(reply: Reply, encoding: Encoding) -> Response<Body> {
+fn reply_with(reply: Reply, encoding: Encoding) -> Response<Body> {
     match reply {
         Reply::Done => respond(StatusCode::OK, Bytes::new(), encoding),
         Reply::Value(value) => {
@@ -49,13 +48,7 @@ async fn reply_with(reply: Reply, encoding: Encoding) -> Response<Body> {
             respond(StatusCode::OK, body.into(), encoding)
         }
         Reply::Body(body) => respond(StatusCode::OK, body.into(), encoding),
-        Reply::Records(fetched) => {
-            let encoded = crate::blocking(move || Ok(records::answer(&fetched, encoding))).await;
-            match encoded {
-                Ok(pieces) => respond_with(StatusCode::OK, Body::Pieces(pieces.into()), encoding),
-                Err(error) => refuse(&error, encoding),
-            }
-        }
+        Reply::Pieces(pieces) => respond_with(StatusCode::OK, Body::Pieces(pieces.into()), encoding),
         Reply::Events(events) => {
             let mut response = Response::new(Body::Events(events));
             let kind = HeaderValue::from_static("application/vnd.amazon.eventstream");
@@ -170,7 +163,7 @@ async fn perform(
         "DescribeStream" => ops::streams::describe(service, &request).await,
         "DescribeStreamConsumer" => ops::consumers::describe(service, &request).await,
         "DescribeStreamSummary" => ops::streams::summarize(service, &request).await,
-        "GetRecords" => ops::get::get(service, &request).await,
+        "GetRecords" => ops::get::get(service, &request, encoding).await,
         "GetResourcePolicy" => ops::settings::get_policy(service, &request).await,
         "GetShardIterator" => ops::iterators::get(service, &request).await,
         // There are none.

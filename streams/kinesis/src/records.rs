@@ -2,14 +2,13 @@
 //! each in between. The answer of `GetRecords` has ten thousand of them.
 
 use bytes::Bytes;
-use pelton_streams::{Appended, RecordBatch};
+use pelton_streams::{Appended, Record, RecordBatch};
 
 use crate::error::{Error, Result};
-use crate::ops::get::Fetched;
-use crate::ops::{long, members, time};
+use crate::ops::time;
 use crate::sequence::SequenceWriter;
 use crate::shards::{Shard, ShardTable};
-use crate::value::Value;
+use crate::value::{Name, Value};
 use crate::wire::{Encoding, Writer};
 
 /// Bytes of a record beside its data: names of members, sequence number, time, a key of usual length.
@@ -18,33 +17,59 @@ const AROUND: usize = 180;
 /// An answer is written in pieces of about this size: memory of a few sizes is used again by the next one, where a
 /// piece of 14 MiB is given back to the operating system, and each of its pages is a fault when it is written.
 const PIECE_BYTES: usize = 1 << 20;
+/// Room for it, and for most of the records that take it over that.
+const FULL_PIECE_BYTES: usize = PIECE_BYTES + PIECE_BYTES / 8;
 
-/// The answer of `GetRecords`, in pieces.
-#[must_use]
-pub fn answer(fetched: &Fetched, encoding: Encoding) -> Vec<Bytes> {
-    let rest = members! {
-        "NextShardIterator": fetched.next_iterator.as_deref(),
-        "MillisBehindLatest": long(fetched.behind_ms),
-        "ChildShards": (!fetched.children.is_empty()).then(|| fetched.children.clone()),
-    };
-    let (mut pieces, mut out) = (Vec::new(), Vec::new());
-    let records = Records {
-        shard: &fetched.shard,
-        batches: &fetched.batches,
-        is_encrypted: fetched.is_encrypted,
-        rest,
-    };
-    let bytes = fetched.batches.iter().map(RecordBatch::bytes).sum::<usize>();
-    let whole = bytes * 3 / 2 + records.count() * AROUND + 1_024;
-    out.reserve(whole.min(PIECE_BYTES + PIECE_BYTES / 8));
-    records.write(encoding, &mut out, |writer| {
-        if writer.len() >= PIECE_BYTES {
-            pieces.push(Bytes::from(writer.take()));
-            writer.reserve(0, PIECE_BYTES + PIECE_BYTES / 8);
+/// An answer of `GetRecords` that is written while its records are read, each block of them while it is still in
+/// the processor's cache; the reader uses its memory again for the next.
+#[derive(Debug)]
+pub struct Answer {
+    encoding: Encoding,
+    encoder: RecordEncoder,
+    records: usize,
+    pieces: Vec<Bytes>,
+    out: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer with records of `shard`.
+    #[must_use]
+    pub fn new(shard: Shard, is_encrypted: bool, encoding: Encoding) -> Self {
+        let encoder = RecordEncoder::new(shard, is_encrypted);
+        // The beginning, which says how many records there are, goes in front when that is known.
+        Self { encoding, encoder, records: 0, pieces: vec![Bytes::new()], out: Vec::new() }
+    }
+
+    /// Adds records.
+    pub fn push(&mut self, batch: &RecordBatch) {
+        let expected = expected(self.encoding, batch.bytes(), batch.len());
+        for record in batch {
+            if self.out.capacity() == 0 {
+                // What one batch comes to, where that is all that is known; after a piece that was full, another.
+                let is_first = self.pieces.len() == 1;
+                self.out.reserve(if is_first { expected.min(FULL_PIECE_BYTES) } else { FULL_PIECE_BYTES });
+            }
+            let mut writer = Writer::after(self.encoding, &mut self.out, self.records > 0);
+            writer.item();
+            self.encoder.write(&record, &mut writer);
+            self.records += 1;
+            if self.out.len() >= PIECE_BYTES {
+                self.pieces.push(std::mem::take(&mut self.out).into());
+            }
         }
-    });
-    pieces.push(Bytes::from(out));
-    pieces
+    }
+
+    /// The whole answer in pieces: the records, and the members of `rest` that are not null.
+    #[must_use]
+    pub fn finish(mut self, rest: Value) -> Vec<Bytes> {
+        let rest = present(rest);
+        let mut head = Vec::new();
+        begin(&mut Writer::new(self.encoding, &mut head), self.records, &rest);
+        self.pieces[0] = head.into();
+        end(&mut Writer::after(self.encoding, &mut self.out, self.records > 0), &rest);
+        self.pieces.push(self.out.into());
+        self.pieces
+    }
 }
 
 /// Records, and the members beside them.
@@ -61,46 +86,75 @@ pub struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// The structure as a whole.
-    pub fn write_whole(self, encoding: Encoding, out: &mut Vec<u8>) {
+    /// A structure whose member `Records` is followed by the others.
+    pub fn write(self, encoding: Encoding, out: &mut Vec<u8>) {
         let bytes = self.batches.iter().map(RecordBatch::bytes).sum::<usize>();
-        Writer::new(encoding, out).reserve(bytes, self.count() * AROUND + 1_024);
-        self.write(encoding, out, |_| {});
-    }
-
-    fn count(&self) -> usize {
-        self.batches.iter().map(RecordBatch::len).sum()
-    }
-
-    /// A structure whose member `Records` is followed by the others; after each record, `written` may take what
-    /// is there.
-    fn write(self, encoding: Encoding, out: &mut Vec<u8>, mut written: impl FnMut(&mut Writer<'_>)) {
-        let count = self.count();
-        let Self { shard, batches, is_encrypted, rest } = self;
-        let mut rest = if let Value::Map(members) = rest { members } else { Vec::new() };
-        rest.retain(|(_, value)| *value != Value::Null);
+        let count = self.batches.iter().map(RecordBatch::len).sum();
+        let rest = present(self.rest);
         let mut writer = Writer::new(encoding, out);
-        writer.begin_structure(1 + rest.len());
-        writer.member("Records").begin_list(count);
-        let (mut sequences, mut digits) = (SequenceWriter::default(), Vec::with_capacity(56));
-        for record in batches.iter().flatten() {
+        writer.reserve(bytes, count * AROUND + 1_024);
+        begin(&mut writer, count, &rest);
+        let mut encoder = RecordEncoder::new(self.shard.clone(), self.is_encrypted);
+        for record in self.batches.iter().flatten() {
             writer.item();
-            writer.begin_structure(4 + usize::from(is_encrypted));
-            digits.clear();
-            sequences.write(shard.sequence(record.sequence.0, record.arrival_ms), &mut digits);
-            writer.member("SequenceNumber").plain(&digits);
-            writer.member("ApproximateArrivalTimestamp").value(&time(record.arrival_ms));
-            writer.member("Data").blob(record.data);
-            writer.member("PartitionKey").text(&String::from_utf8_lossy(record.partition_key));
-            if is_encrypted {
-                writer.member("EncryptionType").plain(b"KMS");
-            }
-            writer.end_structure();
-            written(&mut writer);
+            encoder.write(&record, &mut writer);
         }
-        writer.end_list();
-        for (name, value) in rest {
-            writer.member(&name).value(&value);
+        end(&mut writer, &rest);
+    }
+}
+
+/// What so many records with so many bytes in the log come to.
+fn expected(encoding: Encoding, bytes: usize, records: usize) -> usize {
+    let blobs = if encoding == Encoding::Json { bytes.div_ceil(3) * 4 } else { bytes };
+    blobs + records * AROUND + 1_024
+}
+
+/// The members that are there.
+fn present(rest: Value) -> Vec<(Name, Value)> {
+    let mut members = if let Value::Map(members) = rest { members } else { Vec::new() };
+    members.retain(|(_, value)| *value != Value::Null);
+    members
+}
+
+/// What stands before `records` records.
+fn begin(writer: &mut Writer<'_>, records: usize, rest: &[(Name, Value)]) {
+    writer.begin_structure(1 + rest.len());
+    writer.member("Records").begin_list(records);
+}
+
+/// What stands behind them.
+fn end(writer: &mut Writer<'_>, rest: &[(Name, Value)]) {
+    writer.end_list();
+    for (name, value) in rest {
+        writer.member(name).value(value);
+    }
+    writer.end_structure();
+}
+
+/// Writes records of a shard one after the other.
+#[derive(Debug)]
+struct RecordEncoder {
+    shard: Shard,
+    is_encrypted: bool,
+    sequences: SequenceWriter,
+    digits: Vec<u8>,
+}
+
+impl RecordEncoder {
+    fn new(shard: Shard, is_encrypted: bool) -> Self {
+        Self { shard, is_encrypted, sequences: SequenceWriter::default(), digits: Vec::with_capacity(56) }
+    }
+
+    fn write(&mut self, record: &Record<'_>, writer: &mut Writer<'_>) {
+        writer.begin_structure(4 + usize::from(self.is_encrypted));
+        self.digits.clear();
+        self.sequences.write(self.shard.sequence(record.sequence.0, record.arrival_ms), &mut self.digits);
+        writer.member("SequenceNumber").plain(&self.digits);
+        writer.member("ApproximateArrivalTimestamp").value(&time(record.arrival_ms));
+        writer.member("Data").blob(record.data);
+        writer.member("PartitionKey").text(&String::from_utf8_lossy(record.partition_key));
+        if self.is_encrypted {
+            writer.member("EncryptionType").plain(b"KMS");
         }
         writer.end_structure();
     }

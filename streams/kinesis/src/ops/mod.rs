@@ -47,8 +47,8 @@ pub enum Reply {
     Value(Value),
     /// What is encoded already.
     Body(Vec<u8>),
-    /// Records of a shard.
-    Records(get::Fetched),
+    /// What is encoded already, in pieces.
+    Pieces(Vec<Bytes>),
     /// Events, as they come.
     Events(Receiver<Bytes>),
 }

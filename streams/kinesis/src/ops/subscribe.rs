@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pelton_streams::Reader;
+use pelton_streams::{Reader, RecordBatch};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::consumers::by_arn;
-use super::get::{Page, children_of, count_out, read_page};
-use super::iterators::{Asked, no_shard, shard_in};
+use super::get::{Page, children_at_end, count_out, read_page};
+use super::iterators::{Asked, shard_in};
 use super::request::shard_of;
 use super::{Reply, Request, long, members};
 use crate::error::{Error, ErrorCode, Result};
@@ -128,15 +128,17 @@ impl Subscription {
             // Nothing is read before the connection can take it.
             let Ok(slot) = self.events.reserve().await else { return Ok(()) };
             let horizon_ms = self.stream.shards().horizon_ms(self.service.now_ms());
-            let (page, back) = crate::blocking(move || {
-                let page = read_page(&mut reader, MOST_RECORDS, MOST_BYTES, horizon_ms)?;
+            let (page, batches, back) = crate::blocking(move || {
+                let mut batches = Vec::new();
+                let take = |batch| batches.push(batch);
+                let page = read_page(&mut reader, MOST_RECORDS, MOST_BYTES, horizon_ms, take)?;
                 reader.settle();
-                Ok((page, reader))
+                Ok((page, batches, reader))
             })
             .await?;
             reader = back;
-            if !page.batches.is_empty() || page.is_ended || is_due {
-                slot.send(self.event(&page, &reader)?);
+            if page.records > 0 || page.is_ended || is_due {
+                slot.send(self.event(&page, &batches, &reader)?);
                 is_due = false;
             }
             if page.is_ended {
@@ -154,26 +156,23 @@ impl Subscription {
         if !self.service.settings.enforce_limits {
             return;
         }
-        let bytes = page.batches.iter().map(pelton_streams::RecordBatch::bytes).sum();
         let Self { service, consumer, shard, .. } = self;
         let log_id = self.stream.record().log_id;
-        let rest_ms = service.limits.have_pushed(log_id, shard.id, consumer, bytes, service.now_ms());
+        let rest_ms = service.limits.have_pushed(log_id, shard.id, consumer, page.bytes, service.now_ms());
         tokio::time::sleep(Duration::from_millis(rest_ms)).await;
     }
 
-    fn event(&self, page: &Page, reader: &Reader) -> Result<Bytes> {
+    fn event(&self, page: &Page, batches: &[RecordBatch], reader: &Reader) -> Result<Bytes> {
         let now_ms = self.service.now_ms();
-        let last = page.batches.last();
-        let last_ms = last.and_then(pelton_streams::RecordBatch::last_arrival_ms);
-        let behind_ms =
-            page.next_arrival_ms.map_or(0, |next_ms| now_ms.saturating_sub(last_ms.unwrap_or(next_ms)));
-        count_out(&self.service, reader.stream_id(), self.shard.id, &page.batches, behind_ms);
+        let behind_ms = page.behind_ms(now_ms);
+        count_out(&self.service, reader.stream_id(), self.shard.id, page, behind_ms);
         // At the end of a shard there is nothing to go on from.
         let next = (!page.is_ended).then(|| {
             let number = reader.position().0.saturating_sub(1);
-            self.shard.sequence(number, last_ms.unwrap_or(now_ms)).to_string()
+            self.shard.sequence(number, page.last_arrival_ms.unwrap_or(now_ms)).to_string()
         });
-        let children = page.is_ended.then(|| self.children()).transpose()?;
+        let children =
+            page.is_ended.then(|| children_at_end(&self.service, &self.stream, self.shard.id)).transpose()?;
         let is_encrypted = self.stream.record().key_id.is_some();
         let rest = members! {
             "ContinuationSequenceNumber": next,
@@ -186,21 +185,9 @@ impl Subscription {
             MessageType::Event("SubscribeToShardEvent"),
             self.encoding,
             |out| {
-                let records = Records { shard: &self.shard, batches: &page.batches, is_encrypted, rest };
-                records.write_whole(self.encoding, out);
+                Records { shard: &self.shard, batches, is_encrypted, rest }.write(self.encoding, out);
             },
         );
         Ok(message.into())
-    }
-
-    fn children(&self) -> Result<Vec<Value>> {
-        let mut table = self.stream.shards();
-        if table.get(self.shard.id).is_none_or(|shard| shard.children.is_empty()) {
-            table = self.stream.look_at_shards(&self.service.log)?;
-        }
-        let shard = table.get(self.shard.id);
-        let shard =
-            shard.ok_or_else(|| no_shard(&self.service, self.shard.id, &self.stream.record().name))?;
-        Ok(children_of(&table, shard))
     }
 }

@@ -20,6 +20,12 @@ impl<'a> Writer<'a> {
         Self { encoding, out, follows: false }
     }
 
+    /// Goes on within a structure or list that another writer has begun; `follows` says whether something of it
+    /// stands before.
+    pub fn after(encoding: Encoding, out: &'a mut Vec<u8>, follows: bool) -> Self {
+        Self { encoding, out, follows }
+    }
+
     /// Makes room for so many bytes more of blobs, and `around` beside them.
     pub fn reserve(&mut self, blobs: usize, around: usize) {
         let blobs = match self.encoding {
@@ -27,21 +33,6 @@ impl<'a> Writer<'a> {
             Encoding::Cbor => blobs,
         };
         self.out.reserve(blobs + around);
-    }
-
-    /// Bytes that are written and not taken.
-    pub fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Whether nothing is.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    /// Takes what is written; it goes on behind it.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.out)
     }
 
     /// Begins a structure of so many members.
