@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::access;
 use crate::auth::Identity;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{Scope, scope_of};
 use crate::model::{Model, Operation, validate};
 use crate::ops::{self, Reply, Request};
 use crate::server::Body;
@@ -119,24 +120,32 @@ async fn call(
 
 /// Whether the operation may be called now, where clients are held to limits.
 fn check_rate(service: &Service, operation: &'static str, request: &Request) -> Result {
-    let stream = request.stream_name().unwrap_or_default();
+    let Some(scope) = scope_of(operation) else { return Ok(()) };
+    let consumer = request.text("ConsumerARN");
+    let stream = request.stream_name().ok().or_else(|| ops::request::stream_of_arn(consumer?).ok());
+    let stream = stream.unwrap_or_default();
+    let shard = request.text("ShardId").and_then(ops::request::shard_of);
     let mut hasher = std::hash::DefaultHasher::new();
-    stream.hash(&mut hasher);
+    match scope {
+        Scope::Account => {}
+        Scope::Stream => stream.hash(&mut hasher),
+        Scope::Shard => (stream, shard).hash(&mut hasher),
+        Scope::Subscription => (consumer, shard).hash(&mut hasher),
+    }
     if service.limits.may_call(operation, hasher.finish(), service.now_ms()) {
         return Ok(());
     }
-    let is_of_records = operation == "GetShardIterator";
-    let code =
-        if is_of_records { ErrorCode::ProvisionedThroughputExceeded } else { ErrorCode::LimitExceeded };
+    let code = match scope {
+        Scope::Shard => ErrorCode::ProvisionedThroughputExceeded,
+        _ => ErrorCode::LimitExceeded,
+    };
     let account = &service.settings.account;
-    Err(Error::new(
-        code,
-        if stream.is_empty() {
-            format!("Rate exceeded for account {account}.")
-        } else {
-            format!("Rate exceeded for stream {stream} under account {account}.")
-        },
-    ))
+    let message = match shard {
+        Some(shard) => service.shard_rate_exceeded(shard, stream),
+        None if stream.is_empty() => format!("Rate exceeded for account {account}."),
+        None => format!("Rate exceeded for stream {stream} under account {account}."),
+    };
+    Err(Error::new(code, message))
 }
 
 /// `PutRecords` in the form that SDKs send it in; none if it has to be read by the model.

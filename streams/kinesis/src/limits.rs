@@ -25,7 +25,7 @@ enum Limited {
     Reads(u64, ShardId),
     /// Of one consumer.
     BytesPushed(u64, ShardId, String),
-    /// An operation, of one stream or of the account.
+    /// An operation, of what has this hash.
     Calls(&'static str, u64),
 }
 
@@ -42,19 +42,34 @@ impl Limited {
     }
 }
 
-/// How often an operation may be called in a second, and whether of each stream.
-fn calls(operation: &str) -> Option<(f64, bool)> {
+/// What an operation's rate is counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of its calls.
+    Account,
+    /// Those of one stream.
+    Stream,
+    /// Those of one shard.
+    Shard,
+    /// Those of one shard by one consumer.
+    Subscription,
+}
+
+/// How often an operation may be called in a second, and of what; as Amazon documents it of each.
+fn calls(operation: &str) -> Option<(f64, Scope)> {
     Some(match operation {
         "AddTagsToStream"
+        | "CreateChannel"
         | "CreateStream"
         | "DecreaseStreamRetentionPeriod"
+        | "DeleteChannel"
         | "DeleteStream"
-        | "DeregisterStreamConsumer"
+        | "DescribeAccountSettings"
+        | "DescribeChannel"
         | "DisableEnhancedMonitoring"
         | "EnableEnhancedMonitoring"
-        | "GetShardIterator"
         | "IncreaseStreamRetentionPeriod"
-        | "ListStreamConsumers"
+        | "ListChannels"
         | "ListStreams"
         | "ListTagsForStream"
         | "MergeShards"
@@ -63,13 +78,26 @@ fn calls(operation: &str) -> Option<(f64, bool)> {
         | "SplitShard"
         | "StartStreamEncryption"
         | "StopStreamEncryption"
-        | "UpdateStreamMode" => (5.0, operation == "GetShardIterator"),
-        "DescribeStream" | "UpdateShardCount" => (10.0, false),
-        "DescribeLimits" => (1.0, false),
-        "DescribeStreamConsumer" | "DescribeStreamSummary" => (20.0, false),
-        "ListShards" => (1_000.0, true),
+        | "UpdateAccountSettings"
+        | "UpdateChannel"
+        | "UpdateStreamMode"
+        | "UpdateStreamWarmThroughput" => (5.0, Scope::Account),
+        "DeregisterStreamConsumer" | "ListStreamConsumers" => (5.0, Scope::Stream),
+        "GetShardIterator" => (5.0, Scope::Shard),
+        "DescribeStream" | "UpdateShardCount" => (10.0, Scope::Account),
+        "DescribeLimits" => (1.0, Scope::Account),
+        "DescribeStreamConsumer" => (20.0, Scope::Stream),
+        "DescribeStreamSummary" => (20.0, Scope::Account),
+        "ListShards" => (1_000.0, Scope::Stream),
+        "SubscribeToShard" => (1.0, Scope::Subscription),
         _ => return None,
     })
+}
+
+/// What the rate of an operation is counted for, if it has one.
+#[must_use]
+pub fn scope_of(operation: &str) -> Option<Scope> {
+    calls(operation).map(|(_, scope)| scope)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,11 +147,9 @@ impl Limits {
         (f64::max(-bucket.level, 0.0) * 1_000.0 / BYTES_OUT).ceil() as u64
     }
 
-    /// Whether an operation may be called now, of a stream if it is limited for each.
+    /// Whether an operation may be called now, of what has this hash: see [`scope_of`].
     #[must_use]
-    pub fn may_call(&self, operation: &'static str, stream: u64, now_ms: u64) -> bool {
-        let Some((_, of_each_stream)) = calls(operation) else { return true };
-        let of = if of_each_stream { stream } else { 0 };
+    pub fn may_call(&self, operation: &'static str, of: u64, now_ms: u64) -> bool {
         self.take(&[(Limited::Calls(operation, of), 1.0, 1.0)], now_ms)
     }
 
@@ -212,11 +238,10 @@ mod tests {
     #[test]
     fn the_control_plane_has_rates() {
         let limits = Limits::default();
-        assert_eq!((0..9).filter(|_| limits.may_call("CreateStream", 1, 0)).count(), 5);
-        assert!(!limits.may_call("CreateStream", 2, 0), "it is limited for the account");
-        assert!(limits.may_call("CreateStream", 1, 200));
+        assert_eq!((0..9).filter(|_| limits.may_call("CreateStream", 0, 0)).count(), 5);
+        assert!(limits.may_call("CreateStream", 0, 200));
         assert_eq!((0..9).filter(|_| limits.may_call("GetShardIterator", 1, 0)).count(), 5);
-        assert!(limits.may_call("GetShardIterator", 2, 0), "it is limited for each stream");
+        assert!(limits.may_call("GetShardIterator", 2, 0), "another shard has its own");
         assert!((0..99).all(|_| limits.may_call("PutRecord", 1, 0)));
     }
 }

@@ -91,12 +91,15 @@ enum KeptFilter {
 /// If there is no such stream, the filter does not hold together, or the token has expired.
 pub async fn shards(service: &Arc<Service>, request: &Request) -> Result<Reply> {
     let invalid = |message: &str| Err(Error::new(ErrorCode::InvalidArgument, message));
-    let names_stream = request.text("StreamName").is_some() || request.text("StreamARN").is_some();
+    let is_given = |name: &&str| request.0.get(name).is_some();
+    let names_stream = ["StreamName", "StreamARN"].iter().any(is_given);
     let (stream, log_id, after, filter) = match request.text("NextToken") {
-        Some(_) if names_stream => {
-            return invalid("NextToken and StreamName cannot be provided together.");
-        }
         Some(token) => {
+            // The token has all of that.
+            let twice = ["StreamName", "StreamARN", "ExclusiveStartShardId", "StreamCreationTimestamp"];
+            if let Some(name) = twice.iter().find(|name| is_given(name)) {
+                return invalid(&format!("NextToken and {name} cannot be provided together."));
+            }
             let token = open(service, Purpose::Shards, token, |token: &ShardsToken| token.issued_ms)?;
             (
                 service.stream(&token.stream).await?,

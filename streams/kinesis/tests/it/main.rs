@@ -7,6 +7,7 @@ mod checker;
 mod client;
 mod connections;
 mod crash;
+mod errors;
 mod full;
 mod load;
 mod power;

@@ -248,7 +248,7 @@ fn what_is_no_request_is_answered_and_the_connection_goes_on() {
 }
 
 /// A server that knows the key of the scripts, and one that may only write to `clicks`.
-fn guarded(data: &Path) -> Running {
+pub fn guarded(data: &Path) -> Running {
     let keys = "[operator]\naws_access_key_id = AKIDEXAMPLE\n\
                 aws_secret_access_key = wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY\n\
                 [producer]\naws_access_key_id = AKIDPRODUCER\naws_secret_access_key = producer\nwrite = clicks\n";
