@@ -189,7 +189,7 @@ fn some_auction(index: u64, random: &mut Random) -> u64 {
 /// Cents: the logarithm is uniform from 1 to 1,000,000 dollars.
 #[inline]
 fn price(random: &mut Random) -> u64 {
-    ((random.fraction() * 6.0 * std::f64::consts::LN_10).exp() * 100.0).round() as u64
+    ((random.fraction() * 6.0 * std::f64::consts::LN_10).exp() * 100.0 + 0.5) as u64
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ impl KeyedProcess for Highest {
             return Ok(());
         }
         let highest = &mut **highest;
+        if highest.capacity() == 0 {
+            highest.reserve_exact(RANKS);
+        }
         highest.truncate(RANKS - 1);
         highest.insert(place, bid);
         for (rank_number, bid) in (1..).zip(highest.iter()).skip(place) {

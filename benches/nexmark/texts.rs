@@ -12,6 +12,8 @@ const EXTRA_SOURCE_BYTES: usize = 1 << 17;
 const CHANNELS: u64 = 10_000;
 /// The shortest random text.
 const SHORTEST: u64 = 3;
+/// Letters that texts are made of.
+const LETTERS: u64 = 26;
 /// Seeds far beyond any event's index.
 const SEED: u64 = 1 << 60;
 
@@ -36,7 +38,7 @@ fn leaked(text: String) -> &'static str {
 }
 
 fn letter(random: &mut Random) -> char {
-    char::from(b'a' + random.below(26) as u8)
+    char::from(b'a' + random.below(LETTERS) as u8)
 }
 
 fn base_url(random: &mut Random) -> String {
@@ -62,11 +64,14 @@ pub fn channel(random: &mut Random) -> (Text, Text) {
     (Text::Borrowed(name), Text::Borrowed(url))
 }
 
-/// A text of 3 to `limit - 1` letters, some of them `special`.
+/// A text of 3 to `limit - 1` letters, one in 13 of them `special`.
 pub fn text(random: &mut Random, limit: u64, special: char) -> String {
     let length = SHORTEST + random.below(limit - SHORTEST);
-    let text: String =
-        (0..length).map(|_| if random.below(13) == 0 { special } else { letter(random) }).collect();
+    let mut text = String::with_capacity(length as usize);
+    for _ in 0..length {
+        let drawn = random.below(13 * LETTERS);
+        text.push(if drawn % 13 == 0 { special } else { char::from(b'a' + (drawn / 13) as u8) });
+    }
     text.trim().to_owned()
 }
 
@@ -74,7 +79,7 @@ pub fn text(random: &mut Random, limit: u64, special: char) -> String {
 #[inline]
 pub fn extra(random: &mut Random, bytes: u64, average_bytes: u64) -> Shared {
     let Some(missing) = average_bytes.checked_sub(bytes) else { return Shared::default() };
-    let delta = (missing as f64 * 0.2).round() as u64;
+    let delta = (missing + 2) / 5;
     let length = (missing - delta + random.below(2 * delta)) as usize;
     let start = random.below((EXTRA_SOURCE_BYTES - length) as u64) as usize;
     EXTRA[start..start + length].into()

@@ -28,22 +28,32 @@ where
     F: Fn(T) -> I,
 {
     fn drain(&mut self, out: &mut Outputs) -> bool {
-        loop {
-            if let Some((time, values)) = &mut self.giving {
-                for value in values {
-                    self.emitter.push(*time, value);
-                    if self.emitter.ship_full(&self.feed.origin, out) {
-                        return true;
-                    }
-                }
-            }
-            self.giving = self.feed.next().map(|record| (record.time, (self.f)(record.value)));
+        if let Some((time, values)) = self.giving.take()
+            && self.give(time, values, out)
+        {
+            return true;
+        }
+        while let Some(record) = self.feed.next() {
             self.emitter.made_from(self.feed.rank().as_ref());
-            if self.giving.is_none() {
-                self.emitter.ship(&self.feed.origin, out);
-                return false;
+            if self.give(record.time, (self.f)(record.value), out) {
+                return true;
             }
         }
+        self.emitter.ship(&self.feed.origin, out);
+        false
+    }
+
+    /// Emits `values`; whether it had to stop, and then keeps what is left of them.
+    #[inline]
+    fn give(&mut self, time: EventTime, mut values: I, out: &mut Outputs) -> bool {
+        while let Some(value) = values.next() {
+            self.emitter.push(time, value);
+            if self.emitter.ship_full(&self.feed.origin, out) {
+                self.giving = Some((time, values));
+                return true;
+            }
+        }
+        false
     }
 }
 
