@@ -14,7 +14,7 @@
 //! * [`Service`], [`stream`], [`shards`]: what is served; [`catalog`]: what is known beyond the log
 //! * [`sequence`], [`token`]: what clients hold: sequence numbers, iterators, tokens of pages
 //! * [`readers`]: readers that are kept between calls; [`subscriptions`]: who is subscribed
-//! * [`limits`]: what clients are held to on request; [`metrics`]: what is counted
+//! * [`limits`]: what clients are held to on request; [`room`]: what memory they may take; [`metrics`]: what is counted
 //! * `upkeep`: what the service does by itself; [`on_demand`]: how many shards an on-demand stream is to have
 
 pub mod access;
@@ -29,6 +29,7 @@ pub mod on_demand;
 pub mod ops;
 pub mod readers;
 pub mod records;
+pub mod room;
 pub mod sequence;
 pub mod server;
 pub mod shards;

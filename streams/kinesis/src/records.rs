@@ -6,6 +6,7 @@ use pelton_streams::{Appended, Record, RecordBatch};
 
 use crate::error::{Error, Result};
 use crate::ops::time;
+use crate::room::Share;
 use crate::sequence::SequenceWriter;
 use crate::shards::{Shard, ShardTable};
 use crate::value::{Name, Value};
@@ -26,18 +27,20 @@ const FULL_PIECE_BYTES: usize = PIECE_BYTES + PIECE_BYTES / 8;
 pub struct Answer {
     encoding: Encoding,
     encoder: RecordEncoder,
+    /// What it takes of the room for answers.
+    share: Share,
     records: usize,
     pieces: Vec<Bytes>,
     out: Vec<u8>,
 }
 
 impl Answer {
-    /// An answer with records of `shard`.
+    /// An answer with records of `shard`, which takes `share` of the room for answers.
     #[must_use]
-    pub fn new(shard: Shard, is_encrypted: bool, encoding: Encoding) -> Self {
+    pub fn new(shard: Shard, is_encrypted: bool, encoding: Encoding, share: Share) -> Self {
         let encoder = RecordEncoder::new(shard, is_encrypted);
         // The beginning, which says how many records there are, goes in front when that is known.
-        Self { encoding, encoder, records: 0, pieces: vec![Bytes::new()], out: Vec::new() }
+        Self { encoding, encoder, share, records: 0, pieces: vec![Bytes::new()], out: Vec::new() }
     }
 
     /// Adds records.
@@ -54,7 +57,7 @@ impl Answer {
             self.encoder.write(&record, &mut writer);
             self.records += 1;
             if self.out.len() >= PIECE_BYTES {
-                self.pieces.push(std::mem::take(&mut self.out).into());
+                self.pieces.push(self.share.hold(std::mem::take(&mut self.out)));
             }
         }
     }
@@ -67,7 +70,7 @@ impl Answer {
         begin(&mut Writer::new(self.encoding, &mut head), self.records, &rest);
         self.pieces[0] = head.into();
         end(&mut Writer::after(self.encoding, &mut self.out, self.records > 0), &rest);
-        self.pieces.push(self.out.into());
+        self.pieces.push(self.share.hold(self.out));
         self.pieces
     }
 }
@@ -101,6 +104,12 @@ impl Records<'_> {
         }
         end(&mut writer, &rest);
     }
+}
+
+/// The share of the room for answers that `bytes` of records take, as they are in the log.
+#[must_use]
+pub const fn share_of(bytes: usize) -> usize {
+    bytes + bytes / 2
 }
 
 /// What so many records with so many bytes in the log come to.

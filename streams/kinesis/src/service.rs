@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
 use crate::readers::Readers;
-use crate::server::Intake;
+use crate::room::Room;
 use crate::shards::ShardTable;
 use crate::stream::{Stream, not_found};
 use crate::subscriptions::Subscriptions;
@@ -39,6 +39,9 @@ pub struct Settings {
     /// Bytes of bodies of requests that may be there at a time, beside a little of each; who sends more is told to
     /// come again.
     pub most_body_bytes: usize,
+    /// Bytes of answers with records that wait for who asked for them, beside a little of each: the more there are, the
+    /// fewer records are given at a time.
+    pub most_answer_bytes: usize,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             enforce_limits: false,
             most_connections: 10_000,
             most_body_bytes: 128 << 20,
+            most_answer_bytes: 128 << 20,
         }
     }
 }
@@ -84,8 +88,10 @@ pub struct Service {
     pub metrics: Metrics,
     /// What is known of the load of on-demand streams.
     pub on_demand: OnDemand,
-    /// The bodies of requests that are there.
-    pub intake: Intake,
+    /// Where the bodies of requests are.
+    pub requests: Arc<Room>,
+    /// Where answers with records are until they are sent.
+    pub answers: Arc<Room>,
     stopping: watch::Sender<bool>,
     authenticator: Option<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -118,7 +124,8 @@ impl Service {
         let service = Self {
             log,
             catalog,
-            intake: Intake::new(settings.most_body_bytes),
+            requests: Room::new(settings.most_body_bytes),
+            answers: Room::new(settings.most_answer_bytes),
             settings,
             readers: Readers::default(),
             subscriptions: Subscriptions::default(),
@@ -309,7 +316,12 @@ impl Service {
             (
                 "kinesis_body_bytes",
                 "Bytes of requests that are being received or answered.",
-                self.intake.held(),
+                self.requests.held(),
+            ),
+            (
+                "kinesis_answer_bytes",
+                "Bytes of answers with records that are not sent yet.",
+                self.answers.held(),
             ),
         ];
         self.metrics.render(&names.collect(), &gauges)

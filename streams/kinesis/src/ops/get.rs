@@ -10,7 +10,8 @@ use super::iterators::{Iterator, no_shard};
 use super::{Reply, Request, long, members};
 use crate::error::{Error, ErrorCode, Result};
 use crate::metrics::add;
-use crate::records::Answer;
+use crate::records::{Answer, share_of};
+use crate::room::Share;
 use crate::service::Service;
 use crate::shards::{Shard, ShardTable};
 use crate::stream::Stream;
@@ -21,6 +22,8 @@ use crate::wire::Encoding;
 pub const MOST_RECORDS: usize = 10_000;
 /// Most bytes of the records of a call.
 pub const MOST_BYTES: usize = 10 << 20;
+/// What is given also where others leave no room for answers.
+pub const LEAST_BYTES: usize = 64 << 10;
 
 /// An answer, and what is counted of it.
 struct Fetched {
@@ -92,9 +95,10 @@ fn fetch(
         table = stream.look_at_shards(&service.log)?;
     }
     let described = table.get(shard).cloned().ok_or_else(|| no_shard(service, shard, &iterator.stream))?;
-    let mut answer = Answer::new(described, stream.record().key_id.is_some(), encoding);
+    let (share, most_bytes) = room_for(service, MOST_BYTES);
+    let mut answer = Answer::new(described, stream.record().key_id.is_some(), encoding, share);
     let page =
-        read_page(&mut reader, limit, MOST_BYTES, table.horizon_ms(now_ms), |batch| answer.push(&batch))?;
+        read_page(&mut reader, limit, most_bytes, table.horizon_ms(now_ms), |batch| answer.push(&batch))?;
     let children = if page.is_ended { children_at_end(service, stream, shard)? } else { Vec::new() };
     let next = (!page.is_ended).then(|| {
         let next = reader.position().0;
@@ -108,6 +112,15 @@ fn fetch(
         "ChildShards": (!children.is_empty()).then_some(children),
     });
     Ok(Fetched { pieces, page, behind_ms })
+}
+
+/// Room for an answer with at most `most` bytes of records, and how many of them it may have: fewer, the more answers
+/// wait for those who asked for them.
+pub fn room_for(service: &Service, most: usize) -> (Share, usize) {
+    let full = share_of(most);
+    let share = service.answers.part(share_of(LEAST_BYTES), full);
+    let most_bytes = if share.bytes() == full { most } else { share.bytes() / 3 * 2 };
+    (share, most_bytes)
 }
 
 /// `ChildShard` of each child of a shard that was read to its end.

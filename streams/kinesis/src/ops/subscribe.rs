@@ -9,7 +9,7 @@ use pelton_streams::{Reader, RecordBatch};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::consumers::by_arn;
-use super::get::{Page, children_at_end, count_out, read_page};
+use super::get::{Page, children_at_end, count_out, read_page, room_for};
 use super::iterators::{Asked, shard_in};
 use super::request::shard_of;
 use super::{Reply, Request, long, members};
@@ -128,19 +128,22 @@ impl Subscription {
             // Nothing is read before the connection can take it.
             let Ok(slot) = self.events.reserve().await else { return Ok(()) };
             let horizon_ms = self.stream.shards().horizon_ms(self.service.now_ms());
+            let (mut share, most_bytes) = room_for(&self.service, MOST_BYTES);
             let (page, batches, back) = crate::blocking(move || {
                 let mut batches = Vec::new();
                 let take = |batch| batches.push(batch);
-                let page = read_page(&mut reader, MOST_RECORDS, MOST_BYTES, horizon_ms, take)?;
+                let page = read_page(&mut reader, MOST_RECORDS, most_bytes, horizon_ms, take)?;
                 reader.settle();
                 Ok((page, batches, reader))
             })
             .await?;
             reader = back;
             if page.records > 0 || page.is_ended || is_due {
-                slot.send(self.event(&page, &batches, &reader)?);
+                slot.send(share.hold(self.event(&page, &batches, &reader)?));
                 is_due = false;
             }
+            // Nothing is kept while there is nothing to send.
+            drop((share, batches));
             if page.is_ended {
                 return Ok(());
             }
@@ -162,7 +165,7 @@ impl Subscription {
         tokio::time::sleep(Duration::from_millis(rest_ms)).await;
     }
 
-    fn event(&self, page: &Page, batches: &[RecordBatch], reader: &Reader) -> Result<Bytes> {
+    fn event(&self, page: &Page, batches: &[RecordBatch], reader: &Reader) -> Result<Vec<u8>> {
         let now_ms = self.service.now_ms();
         let behind_ms = page.behind_ms(now_ms);
         count_out(&self.service, reader.stream_id(), self.shard.id, page, behind_ms);
@@ -188,6 +191,6 @@ impl Subscription {
                 Records { shard: &self.shard, batches, is_encrypted, rest }.write(self.encoding, out);
             },
         );
-        Ok(message.into())
+        Ok(message)
     }
 }

@@ -1,11 +1,13 @@
 //! Bodies of requests as they come in: each of a length at most, and all that are there at a time within a bound,
 //! so that clients who send large ones, and slowly, use up no memory that others need.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+
+use crate::room::{Room, Share};
 
 /// The largest body of a request: 10 MiB of records in base64, with keys and names of members.
 const MOST_BODY_BYTES: usize = 20 << 20;
@@ -13,13 +15,6 @@ const MOST_BODY_BYTES: usize = 20 << 20;
 const FREE_BYTES: usize = 8 << 10;
 /// What is taken at once for a body that says that it is long: its bytes may never come.
 const FIRST_BYTES: usize = 1 << 20;
-
-/// The bodies that are there.
-#[derive(Debug)]
-pub struct Intake {
-    most: usize,
-    held: AtomicUsize,
-}
 
 /// Why there is no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,87 +29,50 @@ pub enum NoBody {
 
 /// A body, for as long as it counts.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct Taken {
     /// Its bytes.
     pub bytes: Bytes,
-    _share: Share<'a>,
+    _share: Share,
 }
 
-/// What a body takes of the room.
-#[derive(Debug)]
-struct Share<'a> {
-    intake: &'a Intake,
-    bytes: usize,
-}
-
-impl Intake {
-    /// Room for `most` bytes of bodies, beside a little of each.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { most, held: AtomicUsize::new(0) }
+/// Takes a body in.
+///
+/// # Errors
+/// If it is too large, there is no room, or it has no end.
+pub async fn take<B>(room: &Arc<Room>, mut body: B) -> Result<Taken, NoBody>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    // A length that is told beforehand is the least that is to come.
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if told > MOST_BODY_BYTES {
+        return Err(NoBody::TooLarge);
     }
-
-    /// Bytes of bodies that count at present.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Takes a body in.
-    ///
-    /// # Errors
-    /// If it is too large, there is no room, or it has no end.
-    pub async fn take<B>(&self, mut body: B) -> Result<Held<'_>, NoBody>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        // A length that is told beforehand is the least that is to come.
-        let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if told > MOST_BODY_BYTES {
+    let mut share = room.share();
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| NoBody::Broken)?.into_data() else { continue };
+        let before = first.len() + whole.len();
+        let len = before + piece.len();
+        if len > MOST_BODY_BYTES {
             return Err(NoBody::TooLarge);
         }
-        let mut share = Share { intake: self, bytes: 0 };
-        let (mut first, mut whole) = (Bytes::new(), Vec::new());
-        while let Some(frame) = body.frame().await {
-            let Ok(piece) = frame.map_err(|_| NoBody::Broken)?.into_data() else { continue };
-            let before = first.len() + whole.len();
-            let len = before + piece.len();
-            if len > MOST_BODY_BYTES {
-                return Err(NoBody::TooLarge);
-            }
-            share.grow_to(len.saturating_sub(FREE_BYTES))?;
-            if before == 0 {
-                // Most bodies are one piece, and stay where they are.
-                first = piece;
-                continue;
-            }
-            if whole.is_empty() {
-                whole.reserve(told.clamp(len, len.max(FIRST_BYTES)));
-                whole.extend_from_slice(&std::mem::take(&mut first));
-            }
-            whole.extend_from_slice(&piece);
-        }
-        let bytes = if whole.is_empty() { first } else { whole.into() };
-        Ok(Held { bytes, _share: share })
-    }
-}
-
-impl Share<'_> {
-    fn grow_to(&mut self, bytes: usize) -> Result<(), NoBody> {
-        let more = bytes - self.bytes;
-        let grown = |held: usize| held.checked_add(more).filter(|held| *held <= self.intake.most);
-        if more > 0 && self.intake.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
+        if !share.grow_to(len.saturating_sub(FREE_BYTES)) {
             return Err(NoBody::NoRoom);
         }
-        self.bytes = bytes;
-        Ok(())
+        if before == 0 {
+            // Most bodies are one piece, and stay where they are.
+            first = piece;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(told.clamp(len, len.max(FIRST_BYTES)));
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        whole.extend_from_slice(&piece);
     }
-}
-
-impl Drop for Share<'_> {
-    fn drop(&mut self) {
-        self.intake.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+    let bytes = if whole.is_empty() { first } else { whole.into() };
+    Ok(Taken { bytes, _share: share })
 }
 
 #[cfg(test)]
@@ -158,8 +116,8 @@ mod tests {
         Pieces(lens.iter().map(piece).collect(), told)
     }
 
-    fn taken<'a>(intake: &'a Intake, body: Pieces) -> Result<Held<'a>, NoBody> {
-        let mut taking = std::pin::pin!(intake.take(body));
+    fn taken(room: &Arc<Room>, body: Pieces) -> Result<Taken, NoBody> {
+        let mut taking = std::pin::pin!(take(room, body));
         match taking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(taken) => taken,
             Poll::Pending => panic!("all pieces are there"),
@@ -168,39 +126,39 @@ mod tests {
 
     #[test]
     fn pieces_come_together() {
-        let intake = Intake::new(10 << 20);
+        let room = Room::new(10 << 20);
         for told in [true, false] {
             for lens in [&[][..], &[3], &[3, 5], &[0, 0, 4], &[1, 0, 2, 70_000], &[2 << 20, 1, 1 << 20]] {
                 let expected = Vec::from(pieces(lens, told).0).concat();
-                assert_eq!(taken(&intake, pieces(lens, told)).unwrap().bytes, expected, "{lens:?}");
+                assert_eq!(taken(&room, pieces(lens, told)).unwrap().bytes, expected, "{lens:?}");
             }
         }
-        assert_eq!(intake.held(), 0);
+        assert_eq!(room.held(), 0);
     }
 
     #[test]
     fn what_is_too_long_is_refused_whether_it_says_so_or_not() {
-        let intake = Intake::new(usize::MAX);
+        let room = Room::new(usize::MAX);
         for told in [true, false] {
-            assert!(taken(&intake, pieces(&[MOST_BODY_BYTES], told)).is_ok());
-            let refused = taken(&intake, pieces(&[MOST_BODY_BYTES - 1, 2], told)).unwrap_err();
+            assert!(taken(&room, pieces(&[MOST_BODY_BYTES], told)).is_ok());
+            let refused = taken(&room, pieces(&[MOST_BODY_BYTES - 1, 2], told)).unwrap_err();
             assert_eq!(refused, NoBody::TooLarge);
         }
-        assert_eq!(intake.held(), 0);
+        assert_eq!(room.held(), 0);
     }
 
     #[test]
     fn bodies_share_the_room_and_give_it_back() {
-        let intake = Intake::new(10_000);
-        let first = taken(&intake, pieces(&[FREE_BYTES, 6_000], true)).unwrap();
-        assert_eq!(intake.held(), 6_000);
-        let refused = taken(&intake, pieces(&[FREE_BYTES, 4_000, 1], true)).unwrap_err();
-        assert_eq!((refused, intake.held()), (NoBody::NoRoom, 6_000));
-        let second = taken(&intake, pieces(&[FREE_BYTES, 4_000], false)).unwrap();
-        assert!(taken(&intake, pieces(&[FREE_BYTES], true)).is_ok(), "what is small finds room always");
+        let room = Room::new(10_000);
+        let first = taken(&room, pieces(&[FREE_BYTES, 6_000], true)).unwrap();
+        assert_eq!(room.held(), 6_000);
+        let refused = taken(&room, pieces(&[FREE_BYTES, 4_000, 1], true)).unwrap_err();
+        assert_eq!((refused, room.held()), (NoBody::NoRoom, 6_000));
+        let second = taken(&room, pieces(&[FREE_BYTES, 4_000], false)).unwrap();
+        assert!(taken(&room, pieces(&[FREE_BYTES], true)).is_ok(), "what is small finds room always");
         drop(first);
-        assert!(taken(&intake, pieces(&[FREE_BYTES + 6_000], true)).is_ok());
+        assert!(taken(&room, pieces(&[FREE_BYTES + 6_000], true)).is_ok());
         drop(second);
-        assert_eq!(intake.held(), 0);
+        assert_eq!(room.held(), 0);
     }
 }

@@ -29,8 +29,8 @@ use tokio_rustls::TlsAcceptor;
 use warning::Warning;
 
 pub use body::Body;
-pub use intake::{Intake, NoBody};
 
+use self::intake::NoBody;
 use crate::dispatch;
 use crate::error::{Error, ErrorCode};
 use crate::service::Service;
@@ -226,11 +226,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn answer(service: &Arc<Service>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut response = match (&head.method, head.uri.path()) {
-        (&Method::POST, _) => match tokio::time::timeout(BODY_TIMEOUT, service.intake.take(body)).await {
-            Ok(Ok(body)) => dispatch::answer(service, &head, body.bytes.clone()).await,
-            Ok(Err(why)) => without_body(why, &head),
-            Err(_) => without_body(NoBody::Broken, &head),
-        },
+        (&Method::POST, _) => {
+            match tokio::time::timeout(BODY_TIMEOUT, intake::take(&service.requests, body)).await {
+                Ok(Ok(body)) => dispatch::answer(service, &head, body.bytes.clone()).await,
+                Ok(Err(why)) => without_body(why, &head),
+                Err(_) => without_body(NoBody::Broken, &head),
+            }
+        }
         (&Method::GET, "/health") => plain("ok\n".to_owned()),
         (&Method::GET, "/metrics") => plain(service.metrics_text()),
         _ => dispatch::answer(service, &head, Bytes::new()).await,

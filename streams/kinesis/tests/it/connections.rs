@@ -134,14 +134,17 @@ fn clients_that_do_not_behave_hold_up_nobody() {
     assert_eq!(&status, b"HTTP/1.1 413");
 }
 
-/// Asks until it is said that so many bytes of bodies are there.
-fn await_body_bytes(client: &mut Client, wanted: usize) {
-    let line = format!("kinesis_body_bytes {wanted}");
-    loop {
-        let (_, _, text) = client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n", b"").unwrap();
-        if String::from_utf8(text).unwrap().lines().any(|found| found == line) {
-            return;
-        }
+/// What the service counts under this name and these labels.
+fn counted(client: &mut Client, name: &str) -> usize {
+    let (_, _, text) = client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n", b"").unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or(0)
+}
+
+/// Asks until it is said that there are so many.
+fn await_count(client: &mut Client, name: &str, wanted: usize) {
+    while counted(client, name) != wanted {
         std::thread::yield_now();
     }
 }
@@ -159,11 +162,56 @@ fn large_requests_that_come_slowly_leave_room_for_small_ones_and_no_more() {
     slow.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 250000\r\n\r\n").unwrap();
     slow.write_all(&[b' '; 200_000]).unwrap();
     // Of each body 8 KiB do not count.
-    await_body_bytes(&mut client, 200_000 - (8 << 10));
+    await_count(&mut client, "kinesis_body_bytes", 200_000 - (8 << 10));
     let (status, answer) = Client::to(server.address).unwrap().ask("PutRecord", &large).unwrap();
     assert_eq!((status, &answer["__type"]), (503, &json!("ServiceUnavailable")), "{answer}");
     assert_eq!(client.put("s", "k", &["small".to_owned()]).unwrap().len(), 1);
     drop(slow);
-    await_body_bytes(&mut client, 0);
+    await_count(&mut client, "kinesis_body_bytes", 0);
     client.get("PutRecord", &large);
+}
+
+#[test]
+fn answers_that_nobody_reads_leave_room_for_others() {
+    const MOST: usize = 4 << 20;
+    const SLOW: usize = 8;
+    let data = tempfile::tempdir().unwrap();
+    let settings = Settings { most_answer_bytes: MOST, ..Settings::default() };
+    let server = Running::start(data.path(), settings);
+    let mut client = Client::to(server.address).unwrap();
+    client.get("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 }));
+    let batch: Vec<String> = (0..20).map(|n| format!("{n:0>2}").repeat(50_000)).collect();
+    for _ in 0..5 {
+        assert_eq!(client.put("s", "k", &batch).unwrap().len(), 20);
+    }
+    let asked = json!({
+        "StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON",
+    });
+    let iterator = client.get("GetShardIterator", &asked)["ShardIterator"].clone();
+    let mut slow = Vec::new();
+    for answered in 1..=SLOW {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let body = json!({ "ShardIterator": iterator }).to_string();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.GetRecords\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        slow.push(stream);
+        let name = "kinesis_requests_total{operation=\"GetRecords\",code=\"OK\"}";
+        await_count(&mut client, name, answered);
+        let held = counted(&mut client, "kinesis_answer_bytes");
+        assert!(held <= MOST, "{held} bytes of {answered} answers");
+    }
+    // Who does read gets everything all the same, by smaller pages perhaps.
+    let (mut next, mut records) = (iterator, 0);
+    while records < 100 {
+        let page = client.get("GetRecords", &json!({ "ShardIterator": next }));
+        let given = page["Records"].as_array().unwrap().len();
+        assert!(given > 0);
+        records += given;
+        next = page["NextShardIterator"].clone();
+    }
+    drop(slow);
+    await_count(&mut client, "kinesis_answer_bytes", 0);
 }
