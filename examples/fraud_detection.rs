@@ -131,7 +131,7 @@ fn fraud(job: &mut Job, args: &Args) -> pelton::Result<()> {
     payments.late.union([spend.late]).sink("late", Files::jsonl(args.out.join("late")));
 
     let cards = scored.key_by(|scored| scored.payment.card);
-    let judged = cards.connect_broadcast("judge", &rule_changes(job, args).broadcast(), Judge);
+    let judged = cards.connect_broadcast("judge", &rule_changes(job, args).broadcast("rule-changes"), Judge);
     let rule = ProbeThenHit::default();
     let tested = cards.pattern("card-testing", card_testing(rule)).select_stages(
         ["probe", "hit"],

@@ -144,11 +144,15 @@ pub struct Judged<O, S, T> {
 }
 
 impl<R: Data> Stream<R> {
-    /// Gives each worker a copy of this stream, for [`KeyedStream::connect_broadcast`].
+    /// Gives each worker a copy of this stream, for [`KeyedStream::connect_broadcast`]. Under `name` a checkpoint knows how
+    /// far event time had come here, which is when a rule that comes late takes effect.
     #[track_caller]
-    pub fn broadcast(&self) -> BroadcastStream<R> {
+    pub fn broadcast(&self, name: impl Into<String>) -> BroadcastStream<R> {
         let location = Location::caller();
-        let on_time = self.then::<R, _>(Add::stateless::<R>("on_time", self.port, location), |cx| OnTime {
+        let mut add = Add::stateless::<R>("on_time", self.port, location);
+        add.name = Some(name.into());
+        add.states = vec![watermark_decl()];
+        let on_time = self.then::<R, _>(add, |cx| OnTime {
             watermark: OnTime::<R>::restored(cx.restored),
             types: std::marker::PhantomData::<fn() -> R>,
         });
@@ -180,7 +184,7 @@ impl<K: Key, T: Data + Sync> KeyedStream<K, T> {
     ///     }
     /// }
     /// let mut script = Harness::new(|numbers, taps| {
-    ///     let limits = numbers.filter(|n: &u64| n % 10 == 0).broadcast();
+    ///     let limits = numbers.filter(|n: &u64| n % 10 == 0).broadcast("new-limits");
     ///     let amounts = numbers.filter(|n| n % 10 > 0).key_by(|_| 'k');
     ///     taps.tap("above", &amounts.connect_broadcast("limits", &limits, Above).out);
     /// });
@@ -230,6 +234,18 @@ fn rules_decl<P: BroadcastProcess>([rules, rule]: &[String; 2]) -> StateDecl {
     let type_name = std::any::type_name::<P::Rules>().to_owned();
     let shape = format!("{rules} of {rule}");
     StateDecl { name: "rules", kind: StateDecl::OPERATOR, type_name, fingerprint: shape, version: 1 }
+}
+
+/// Declared so that a restore tells if it would be lost.
+fn watermark_decl() -> StateDecl {
+    let word = "EventTime".to_owned();
+    StateDecl {
+        name: "watermark",
+        kind: StateDecl::OPERATOR,
+        type_name: word.clone(),
+        fingerprint: word,
+        version: 1,
+    }
 }
 
 /// Has rules that come late take effect at the watermark of the worker that read them. That is what this

@@ -62,7 +62,7 @@ impl BroadcastProcess for Limits {
 /// Records of the key `R` are rules.
 fn judged(effect: TakesEffect) -> Harness<(char, u64)> {
     Harness::new(move |input: Stream<(char, u64)>, taps: &mut Taps| {
-        let rules = input.filter(|(key, _)| *key == 'R').map(|(_, rule)| rule).broadcast();
+        let rules = input.filter(|(key, _)| *key == 'R').map(|(_, rule)| rule).broadcast("rules");
         let records = input.filter(|(key, _)| *key != 'R').key_by(|(key, _)| *key);
         let judged = records.connect_broadcast("limits", &rules, Limits(effect));
         taps.tap("out", &judged.out);
@@ -179,7 +179,7 @@ fn records_of_one_time_stay_in_order_on_both_sides_of_a_barrier() {
 fn records_that_are_too_many_for_memory_wait_all_the_same() {
     let most = 70_000u64;
     let mut script = Harness::new(move |input: Stream<(char, u64)>, taps: &mut Taps| {
-        let rules = input.filter(|(key, _)| *key == 'R').map(|(_, rule)| rule).broadcast();
+        let rules = input.filter(|(key, _)| *key == 'R').map(|(_, rule)| rule).broadcast("rules");
         let records =
             input.filter(|(key, _)| *key != 'R').flat_map(|(key, count)| (0..count).map(move |n| (key, n)));
         let records = records.key_by(|(key, _)| *key);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_dataflow::clock::ManualClock;
 use pelton_dataflow::error::OpResult;
-use pelton_dataflow::graph::{Graph, Role};
+use pelton_dataflow::graph::{Graph, Node, Role};
 use pelton_dataflow::key::{KeyGroups, Keyed, hash_of};
 use pelton_dataflow::operator::{Operator, OperatorContext, Outputs, Resources, RestoredPart, Waker};
 use pelton_dataflow::record::{Batch, Data, Origin, Record};
@@ -15,8 +15,8 @@ use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_dataflow::watermarks::WatermarkBoard;
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
-    Context, CountWindows, Job, KeyedProcess, KeyedStream, Match, NoSide, Pattern, Sliding, Stream, Tumbling,
-    Watermarks, WindowResult,
+    BroadcastContext, BroadcastProcess, Context, CountWindows, Job, KeyedProcess, KeyedStream, Match, NoSide,
+    Pattern, Sliding, Stream, Tumbling, Watermarks, WindowResult,
 };
 use pelton_state::checkpoint::names::{Declared, NameTable};
 use pelton_state::checkpoint::store::CheckpointStore;
@@ -50,27 +50,8 @@ impl Lone {
         build(&job.source("in", Values::of([0u64])).watermarks(Watermarks::none()).key_by(|key| *key));
         let graph = job.finish().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let mut resources = Resources::default();
-        resources.insert(store(&graph, dir.path()));
         let node = graph.nodes().iter().find(|node| !node.states.is_empty()).unwrap();
-        let Role::Operator(factory) = &node.role else { panic!("{} is no operator", node.name) };
-        let cx = OperatorContext {
-            name: &node.name,
-            worker: 0,
-            workers: 1,
-            groups: KeyGroups::default(),
-            job: "test",
-            generation: 1,
-            clock: Arc::new(ManualClock::at_ms(0)),
-            settings: &Settings::default(),
-            resources: &resources,
-            restored,
-            waker: Waker::noop(),
-            board: &Arc::new(WatermarkBoard::new(&graph, 1)),
-            is_ranked: false,
-            in_event_order: false,
-        };
-        Self { operator: factory.build(&cx).unwrap(), _dir: dir }
+        Self { operator: build_one(&graph, node, restored, dir.path()), _dir: dir }
     }
 
     /// A record of each key, at `at_ms`.
@@ -91,6 +72,35 @@ impl Lone {
 }
 
 fn store(graph: &Graph, dir: &std::path::Path) -> StateStore {
+/// The operator of `node` on a single worker, restored from what others have left.
+fn build_one(
+    graph: &Graph,
+    node: &Node,
+    restored: &[RestoredPart],
+    dir: &std::path::Path,
+) -> Box<dyn Operator> {
+    let mut resources = Resources::default();
+    resources.insert(store(graph, dir));
+    let Role::Operator(factory) = &node.role else { panic!("{} is no operator", node.name) };
+    let cx = OperatorContext {
+        name: &node.name,
+        worker: 0,
+        workers: 1,
+        groups: KeyGroups::default(),
+        job: "test",
+        generation: 1,
+        clock: Arc::new(ManualClock::at_ms(0)),
+        settings: &Settings::default(),
+        resources: &resources,
+        restored,
+        waker: Waker::noop(),
+        board: &Arc::new(WatermarkBoard::new(graph, 1)),
+        is_ranked: false,
+        in_event_order: false,
+    };
+    factory.build(&cx).unwrap()
+}
+
     let mut names = NameTable::default();
     let nodes = graph.nodes().iter();
     let states = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
@@ -126,6 +136,69 @@ fn values<T: Data>(out: &mut Outputs, port: usize) -> Vec<T> {
 }
 
 fn windows(keyed: &KeyedStream<u64, u64>) {
+/// A rule that is late takes effect at the watermark of where it was read, also after a restart of another graph: it is found by
+/// its name, as all that is kept is.
+#[test]
+fn a_late_rule_is_as_late_when_the_graph_has_changed_before_it() {
+    let graph = |rules: &dyn Fn(Stream<u64>) -> Stream<u64>| {
+        let mut job = Job::new();
+        let input = job.source("in", Values::of([0u64])).watermarks(Watermarks::none());
+        let limits = rules(input.clone()).broadcast("new-limits");
+        let judged = input.key_by(|n| *n).connect_broadcast("limits", &limits, Limits);
+        judged.out.sink("out", Collect::new().0);
+        job.finish().unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let begin = |graph: &Graph, left: &[(String, RestoredPart)]| {
+        let node = graph.nodes().iter().find(|node| node.kind == "on_time").unwrap();
+        let restored = left.iter().filter(|(name, _)| *name == node.name).map(|(_, part)| part.clone());
+        let restored: Vec<RestoredPart> = restored.collect();
+        (node.name.clone(), build_one(graph, node, &restored, dir.path()))
+    };
+    let (name, mut before) = begin(&graph(&|rules| rules), &[]);
+    let mut out = Outputs::new(1, usize::MAX);
+    let _flow = before.on_watermark(EventTime(20), &mut out).unwrap();
+    let bytes = before.freeze(Epoch(1)).unwrap().bytes;
+    let left = [(name, RestoredPart { groups: 0..128, watermark: EventTime(20), bytes })];
+
+    let (_, mut after) = begin(&graph(&|rules| rules.map(|n| n)), &left);
+    let rule = Batch::new(vec![Record::new(EventTime(3), 7u64)], Origin::default());
+    let _flow = after.on_batch(0, rule, &mut out).unwrap();
+    let (rules, _) = out.take(0).unwrap().into_records::<u64>();
+    assert_eq!(rules, [Record::new(EventTime(20), 7)]);
+}
+
+/// Lets through what is above a limit.
+struct Limits;
+
+impl BroadcastProcess for Limits {
+    type Key = u64;
+    type In = u64;
+    type Rule = u64;
+    type Rules = u64;
+    type State = ();
+    type Out = u64;
+    type Side = NoSide;
+
+    fn on_rule(&self, new: u64, limit: &mut u64, _: EventTime) -> OpResult {
+        *limit = new;
+        Ok(())
+    }
+
+    fn on_record(
+        &self,
+        n: u64,
+        limit: &u64,
+        _: &mut StateMut<'_, ()>,
+        cx: &mut BroadcastContext<'_, Self>,
+    ) -> OpResult {
+        if n > *limit {
+            cx.emit(n);
+        }
+        Ok(())
+    }
+}
+
     let windows = keyed.window("tens", Tumbling::of(Duration::from_millis(10))).count();
     windows.out.sink("out", Collect::new().0);
     windows.late.sink("late", Collect::new().0);

@@ -72,7 +72,8 @@ pub const RULES: Case = Case {
         let seed = place.seed + 1;
         let rules = Generator::new(EVENTS, move |index| Event::new(seed, index)).splits(SPLITS);
         let rules = job.source("rules", place.gated(rules)).watermarks(watermarks());
-        let rules = rules.filter(|event| rule_of(event).is_some()).map(|event| event.amount).broadcast();
+        let rules =
+            rules.filter(|event| rule_of(event).is_some()).map(|event| event.amount).broadcast("rules");
         let keyed = place.events(job).key_by(|event| event.key);
         let judged = keyed.connect_broadcast("judge", &rules, Judge);
         place.keep("judged", &judged.out);
