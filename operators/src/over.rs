@@ -50,6 +50,7 @@ use pelton_dataflow::key::Key;
 use pelton_dataflow::operator::{Operator, OperatorContext};
 use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
+use pelton_state::spec::VALUE;
 use pelton_state::{MapTable, State, StateSpec, TableValue};
 
 use crate::keyed_stream::KeyedStream;
@@ -147,7 +148,8 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
     /// a range reaches up to `bucket` further back than it says, and never less. Everything else stays exact.
     ///
     /// Buckets begin at multiples of `bucket` since the Unix epoch, in whole milliseconds, and must not be longer
-    /// than the shortest range.
+    /// than the shortest range. A checkpoint of buckets of another length, or of functions whose partial aggregates mean
+    /// something else (the precision of `distinct_about`, the error of `quantile_about`), is refused; the ranges may change.
     ///
     /// ```
     /// use std::time::Duration;
@@ -223,6 +225,9 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
                            leave it out, or `.coarsen(..)`";
             ranges.problems.push(problem.to_owned());
         }
+        let meanings = ranges.meanings.iter().enumerate().filter(|(_, meaning)| !meaning.is_empty());
+        let meanings = meanings.map(|(nth, meaning)| format!(", {}. {meaning}", nth + 1));
+        ranges.kept_are = Some(format!("buckets of {bucket_ms} ms{}", meanings.collect::<String>()));
         let coarse = features.coarse();
         let keep = Arc::new(Buckets { taken: self.taken.clone(), features, bucket_ms });
         self.ordered(keep, coarse, ranges, &format!(", in buckets of {bucket:?}"))
@@ -268,7 +273,11 @@ impl<K: Key, T: Data + Sync, V: Data + TableValue> Over<K, T, V> {
             graph.mistake(&name, problem, location);
         }
         let spec = spec.timers();
-        let states = stream.decls_or_mistake(&name, spec.decls::<K>(), location);
+        let mut states = stream.decls_or_mistake(&name, spec.decls::<K>(), location);
+        if let Some(meaning) = &ranges.kept_are {
+            let kept = states.iter_mut().filter(|state| state.name == VALUE || state.name == KEPT);
+            kept.for_each(|state| state.fingerprint += &format!(" / {meaning}"));
+        }
         let mut add = stream.stateful::<(T, U)>(name, "over", states, location);
         add.outputs.push(OutputPort::of::<T>("late"));
         add.detail = detail;

@@ -80,6 +80,25 @@ impl RestoreReport {
         self.any(|state| matches!(state, StateMatch::Missing { .. }))
     }
 
+    /// Of the report, the states that are why [`RestoreReport::has_changed`].
+    #[must_use]
+    pub fn changed(&self) -> Self {
+        self.only(|state| matches!(state, StateMatch::Changed { .. }))
+    }
+
+    /// Of the report, the states that are why [`RestoreReport::has_missing`].
+    #[must_use]
+    pub fn missing(&self) -> Self {
+        self.only(|state| matches!(state, StateMatch::Missing { .. }))
+    }
+
+    fn only(&self, is: impl Fn(&StateMatch) -> bool) -> Self {
+        let mut operators = self.operators.clone();
+        operators.iter_mut().for_each(|operator| operator.states.retain(|_, state| is(state)));
+        operators.retain(|operator| !operator.states.is_empty());
+        Self { operators }
+    }
+
     fn any(&self, is: impl Fn(&StateMatch) -> bool) -> bool {
         self.operators.iter().flat_map(|operator| operator.states.values()).any(is)
     }
@@ -225,5 +244,11 @@ mod tests {
         );
         assert!(report.has_changed() && report.has_missing());
         assert!(!compare(&names, []).has_changed());
+        assert_eq!(
+            format!("{}{}", report.changed(), report.missing()),
+            "cards / value: changed: the checkpoint has value {first: u64, last: u64} (version 1), \
+             the job declares value {last: u64, first: u64} (version 1)\n\
+             old / value: missing: the checkpoint has value u8 (version 1)\n"
+        );
     }
 }

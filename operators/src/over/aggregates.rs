@@ -54,6 +54,13 @@ pub trait RangeAggregate<V>: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What a partial aggregate means besides what its type says: how precise it is, whether it is a least or a greatest.
+    /// It is part of the shape of what [`Over::coarsen`](super::Over::coarsen) keeps, so that a checkpoint of another
+    /// meaning is refused. Empty if there is nothing to tell.
+    fn meaning(&self) -> String {
+        String::new()
+    }
+
     /// Takes a value in that comes after all in `partial`.
     fn add(&self, partial: &mut Self::Partial, value: &V);
 
@@ -88,6 +95,10 @@ where
 
     fn check(&self) -> Result<(), String> {
         self.aggregate.check()
+    }
+
+    fn meaning(&self) -> String {
+        self.aggregate.meaning()
     }
 
     fn add(&self, partial: &mut A::Partial, value: &V) {
@@ -263,7 +274,7 @@ fn better<V: PartialOrd + Clone>(kept: &mut Option<V>, next: &V, is_better: impl
 const ITSELF: &str = "a record is in its own range";
 
 macro_rules! extremes {
-    ($($(#[$doc:meta])* $name:ident = $is_better:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($meaning:literal) = $is_better:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
@@ -271,6 +282,10 @@ macro_rules! extremes {
         impl<V: Data + TableValue + PartialOrd> RangeAggregate<V> for $name {
             type Partial = Option<V>;
             type Out = V;
+
+            fn meaning(&self) -> String {
+                $meaning.to_owned()
+            }
 
             fn add(&self, kept: &mut Option<V>, value: &V) {
                 better(kept, value, $is_better);
@@ -291,9 +306,9 @@ macro_rules! extremes {
 
 extremes! {
     /// See [`Last::min`](super::Last::min).
-    Min = |next, kept| next < kept;
+    Min("the least") = |next, kept| next < kept;
     /// See [`Last::max`](super::Last::max).
-    Max = |next, kept| next > kept;
+    Max("the greatest") = |next, kept| next > kept;
 }
 
 /// See [`Last::mean`](super::Last::mean).
@@ -393,6 +408,10 @@ impl<V: Data + TableValue> RangeAggregate<V> for First {
     type Partial = Option<V>;
     type Out = V;
 
+    fn meaning(&self) -> String {
+        "the first".to_owned()
+    }
+
     fn add(&self, first: &mut Option<V>, value: &V) {
         if first.is_none() {
             *first = Some(value.clone());
@@ -417,6 +436,10 @@ pub struct Latest;
 impl<V: Data + TableValue> RangeAggregate<V> for Latest {
     type Partial = Option<V>;
     type Out = V;
+
+    fn meaning(&self) -> String {
+        "the latest".to_owned()
+    }
 
     fn add(&self, latest: &mut Option<V>, value: &V) {
         *latest = Some(value.clone());
@@ -453,6 +476,10 @@ impl<V: Data + TableValue> RangeAggregate<V> for LatestN {
             0 => Err("the latest 0 records are none: give at least 1".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    fn meaning(&self) -> String {
+        format!("the latest {}", self.0)
     }
 
     fn add(&self, latest: &mut Vec<V>, value: &V) {

@@ -52,6 +52,10 @@ pub struct Ranges {
     /// Whether some function of the range subtracts.
     pub(super) subtracts: Vec<bool>,
     pub(super) problems: Vec<String>,
+    /// What the partial aggregates of each function mean, where their types do not say.
+    pub(super) meanings: Vec<String>,
+    /// What kept values mean besides that: where buckets lie, and the meanings of what is in them.
+    pub(super) kept_are: Option<String>,
 }
 
 /// What happens to the partial aggregates of a range. Functions that subtract keep a total of all
@@ -237,6 +241,7 @@ impl<V: 'static, A: RangeAggregate<V>> Features<V> for Ranged<A> {
 
     fn bind(&mut self, ranges: &mut Ranges) {
         self.enter(ranges, self.aggregate.check(), A::SUBTRACTS);
+        ranges.meanings.push(self.aggregate.meaning());
     }
 
     fn apply(&self, slides: &mut Self::Slides, change: Change<'_, V>) {
@@ -265,7 +270,10 @@ macro_rules! tuple {
             type Coarse = ($(Ranged<Bucketed<$A, V, Self::Partials, $A::Partial>>,)+);
 
             fn bind(&mut self, ranges: &mut Ranges) {
-                $(self.$nth.enter(ranges, self.$nth.aggregate.check(), $A::SUBTRACTS);)+
+                $(
+                    self.$nth.enter(ranges, self.$nth.aggregate.check(), $A::SUBTRACTS);
+                    ranges.meanings.push(self.$nth.aggregate.meaning());
+                )+
             }
 
             fn apply(&self, slides: &mut Self::Slides, change: Change<'_, V>) {

@@ -86,6 +86,10 @@ impl<V: Eq + Serialize> RangeAggregate<V> for DistinctSketch {
         }
     }
 
+    fn meaning(&self) -> String {
+        format!("registers of precision {}", self.precision)
+    }
+
     fn add(&self, registers: &mut Registers, value: &V) {
         let hash = hash_of(value).0;
         let rank = (hash << self.precision).leading_zeros().min(u32::from(self.bits())) as u8 + 1;
@@ -223,6 +227,10 @@ impl<V: Numeric> RangeAggregate<V> for QuantileSketch {
                 Err(format!("a quantile with a relative error of {}: give 0.000001 to below 1", self.error))
             }
         }
+    }
+
+    fn meaning(&self) -> String {
+        format!("steps of relative error {}", self.error)
     }
 
     fn add(&self, counts: &mut BTreeMap<Bucket, u64>, value: &V) {

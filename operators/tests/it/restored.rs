@@ -13,6 +13,7 @@ use pelton_dataflow::record::{Batch, Data, Origin, Record};
 use pelton_dataflow::settings::Settings;
 use pelton_dataflow::time::{Epoch, EventTime};
 use pelton_dataflow::watermarks::WatermarkBoard;
+use pelton_operators::over::{Features, last};
 use pelton_operators::testing::{Collect, Values};
 use pelton_operators::{
     BroadcastContext, BroadcastProcess, Context, CountWindows, Job, KeyedProcess, KeyedStream, Match, NoSide,
@@ -71,7 +72,6 @@ impl Lone {
     }
 }
 
-fn store(graph: &Graph, dir: &std::path::Path) -> StateStore {
 /// The operator of `node` on a single worker, restored from what others have left.
 fn build_one(
     graph: &Graph,
@@ -101,6 +101,7 @@ fn build_one(
     factory.build(&cx).unwrap()
 }
 
+fn store(graph: &Graph, dir: &std::path::Path) -> StateStore {
     let mut names = NameTable::default();
     let nodes = graph.nodes().iter();
     let states = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
@@ -135,7 +136,6 @@ fn values<T: Data>(out: &mut Outputs, port: usize) -> Vec<T> {
     batches.flat_map(|batch| batch.into_records::<T>().0).map(|record| record.value).collect()
 }
 
-fn windows(keyed: &KeyedStream<u64, u64>) {
 /// A rule that is late takes effect at the watermark of where it was read, also after a restart of another graph: it is found by
 /// its name, as all that is kept is.
 #[test]
@@ -199,6 +199,7 @@ impl BroadcastProcess for Limits {
     }
 }
 
+fn windows(keyed: &KeyedStream<u64, u64>) {
     let windows = keyed.window("tens", Tumbling::of(Duration::from_millis(10))).count();
     windows.out.sink("out", Collect::new().0);
     windows.late.sink("late", Collect::new().0);
@@ -349,36 +350,39 @@ fn a_process_sees_the_watermark_of_its_key() {
     assert_eq!(seen(&mut looks), [(left, 30, true), (right, 30, true)]);
 }
 
+/// Builds an operator on a keyed stream that depends on a number.
+type Build<'a> = &'a dyn Fn(&KeyedStream<u64, u64>, u64);
+
+/// Whether a checkpoint of what `build` makes of `before` is taken by what it makes of `now`.
+fn is_taken(build: Build<'_>, before: u64, now: u64) -> bool {
+    let graph = |n| {
+        let mut job = Job::new();
+        build(&job.source("in", Values::of([0u64])).watermarks(Watermarks::none()).key_by(|key| *key), n);
+        job.finish().unwrap()
+    };
+    let (before, now) = (graph(before), graph(now));
+    let declared = before.nodes().iter().flat_map(|node| {
+        node.states.iter().map(|state| Declared {
+            operator: &node.name,
+            state: state.name,
+            kind: state.kind,
+            type_name: &state.type_name,
+            fingerprint: &state.fingerprint,
+            version: state.version,
+        })
+    });
+    let mut names = NameTable::default();
+    names.declare(declared).unwrap();
+    let states = now.nodes().iter();
+    let states = states.flat_map(|node| node.states.iter().map(|state| (node.name.as_str(), state)));
+    !schema::compare(&names, states).has_changed()
+}
+
 /// What is kept by the ends of windows means something else to windows that lie elsewhere.
 #[test]
 fn a_checkpoint_of_other_windows_is_told_from_ones_own() {
-    type Keyed = KeyedStream<u64, u64>;
-    type Case<'a> = (&'a str, &'a dyn Fn(&Keyed, u64));
     let ms = Duration::from_millis;
-    let is_read_by_other = |build: &dyn Fn(&Keyed, u64), as_before: u64, now: u64| {
-        let graph = |n| {
-            let mut job = Job::new();
-            build(&job.source("in", Values::of([0u64])).watermarks(Watermarks::none()).key_by(|key| *key), n);
-            job.finish().unwrap()
-        };
-        let (before, after) = (graph(as_before), graph(now));
-        let declared = before.nodes().iter().flat_map(|node| {
-            node.states.iter().map(|state| Declared {
-                operator: &node.name,
-                state: state.name,
-                kind: state.kind,
-                type_name: &state.type_name,
-                fingerprint: &state.fingerprint,
-                version: state.version,
-            })
-        });
-        let mut names = NameTable::default();
-        names.declare(declared).unwrap();
-        let states = after.nodes().iter();
-        let states = states.flat_map(|node| node.states.iter().map(|state| (node.name.as_str(), state)));
-        !schema::compare(&names, states).has_changed()
-    };
-    let cases: [Case<'_>; 7] = [
+    let cases: [(&str, Build<'_>); 7] = [
         ("tumbling", &|keyed, n| {
             keyed.window("w", Tumbling::of(ms(n))).count().out.sink("out", Collect::new().0);
         }),
@@ -407,7 +411,47 @@ fn a_checkpoint_of_other_windows_is_told_from_ones_own() {
         }),
     ];
     for (name, build) in cases {
-        assert!(is_read_by_other(build, 10, 10), "{name}: nothing has changed");
-        assert!(!is_read_by_other(build, 10, 20), "{name}");
+        assert!(is_taken(build, 10, 10), "{name}: nothing has changed");
+        assert!(!is_taken(build, 10, 20), "{name}");
+    }
+}
+
+/// Sketches of another precision have the same type, and cannot be merged.
+#[test]
+fn a_checkpoint_of_other_partial_aggregates_is_told_from_ones_own() {
+    fn bucketed<F: Features<u64>>(keyed: &KeyedStream<u64, u64>, features: F) {
+        let buckets = keyed.over("o", |n| *n).coarsen(Duration::from_millis(4));
+        buckets.features(features).out.sink("out", Collect::new().0);
+    }
+    let minute = last(Duration::from_mins(1));
+    let refused: [(&str, Build<'_>); 7] = [
+        ("distinct", &|keyed, n| bucketed(keyed, minute.distinct_about(n as u8))),
+        ("of a part", &|keyed, n| bucketed(keyed, minute.of(|n: &u64| *n).distinct_about(n as u8))),
+        ("one of two", &|keyed, n| bucketed(keyed, (minute.sum(), minute.distinct_about(n as u8)))),
+        ("quantile", &|keyed, n| bucketed(keyed, minute.quantile_about(0.5, n as f64 / 100.0))),
+        ("latest", &|keyed, n| bucketed(keyed, minute.latest_n(n as usize))),
+        ("extremes", &|keyed, n| match n {
+            10 => bucketed(keyed, minute.min()),
+            _ => bucketed(keyed, minute.max()),
+        }),
+        ("buckets", &|keyed, n| {
+            let buckets = keyed.over("o", |n| *n).coarsen(Duration::from_millis(n));
+            buckets.features(minute.sum()).out.sink("out", Collect::new().0);
+        }),
+    ];
+    for (name, build) in refused {
+        assert!(is_taken(build, 10, 10), "{name}: nothing has changed");
+        assert!(!is_taken(build, 10, 12), "{name}");
+    }
+    let taken: [(&str, Build<'_>); 3] = [
+        ("another range", &|keyed, n| bucketed(keyed, last(Duration::from_secs(n)).sum())),
+        ("another quantile", &|keyed, n| bucketed(keyed, minute.quantile_about(n as f64 / 100.0, 0.01))),
+        ("values, not buckets", &|keyed, n| {
+            let features = (minute.distinct_about(n as u8), minute.quantile_about(0.5, n as f64 / 100.0));
+            keyed.over("o", |n| *n).features(features).out.sink("out", Collect::new().0);
+        }),
+    ];
+    for (name, build) in taken {
+        assert!(is_taken(build, 10, 12), "{name}");
     }
 }

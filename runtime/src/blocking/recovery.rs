@@ -186,7 +186,8 @@ fn check_states(job: JobRef<'_>, sequence: u64, manifest: &Manifest) -> Result<(
         return incompatible(
             sequence,
             format!(
-                "the type of a state is not what it was; give it a new version with an upgrade, or another name:\n{report}"
+                "what a state holds is not what it was. Build the operator as it was built then (its types, windows, buckets, precision), give the state a higher version with an upgrade, or give the operator another name, under which it begins anew (--allow-dropped-state):\n{}",
+                report.changed()
             ),
         );
     }
@@ -194,7 +195,8 @@ fn check_states(job: JobRef<'_>, sequence: u64, manifest: &Manifest) -> Result<(
         return incompatible(
             sequence,
             format!(
-                "it holds state that no operator of this graph claims; give the operator its old name, or allow the drop (--allow-dropped-state):\n{report}"
+                "it holds state that no operator of this graph claims; give the operator its old name, or allow the drop (--allow-dropped-state):\n{}",
+                report.missing()
             ),
         );
     }

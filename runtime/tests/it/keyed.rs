@@ -143,7 +143,7 @@ fn a_changed_state_type_is_named_with_both_shapes() {
     let changed = keyed_graph_of(numbers(), Vec::new(), "count", &table, decls);
     let settings = JobSettings { allow_dropped_state: true, ..home.settings(1) };
     let message = home.start(changed, settings).wait().unwrap_err().to_string();
-    assert!(message.contains("the type of a state is not what it was"), "{message}");
+    assert!(message.contains("what a state holds is not what it was"), "{message}");
     assert!(message.contains("count / value") && message.contains("u64 -> u64"), "{message}");
     assert!(message.contains("u64 -> str"), "{message}");
 }
