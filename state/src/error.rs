@@ -243,6 +243,18 @@ pub enum StateError {
         /// What the store said.
         problem: String,
     },
+    /// Code of a type that is kept as state, such as its `Clone` or `Serialize`, has panicked.
+    #[error("a type in state `{state}` of operator `{operator}` panicked as it was {action}: {message}")]
+    Panicked {
+        /// What was done with it: `copied`, `written`.
+        action: &'static str,
+        /// The operator.
+        operator: String,
+        /// The state.
+        state: String,
+        /// What the panic said.
+        message: String,
+    },
     /// The thread that writes state has failed before.
     #[error("keyed state is not written any more: {reason}")]
     WriterStopped {
@@ -263,10 +275,16 @@ impl StateError {
     /// What `act` does on a thread of the store. Its panic is an error, which those who wait for the
     /// thread hear of; unwound, it would leave them waiting.
     pub(crate) fn or_panic<T>(act: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
-        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|payload| {
-            let words = payload.downcast_ref::<&str>().map(|words| (*words).to_owned());
-            let words = words.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Self::WriterStopped { reason: format!("its thread panicked: {words}") })
+        let stopped = |message| Self::WriterStopped { reason: format!("its thread panicked: {message}") };
+        Self::caught(act).unwrap_or_else(|message| Err(stopped(message)))
+    }
+
+    /// What `act` does, or the message of its panic.
+    pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+        catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
+            let message = payload.downcast_ref::<&str>().map(|message| (*message).to_owned());
+            let message = message.or_else(|| payload.downcast_ref::<String>().cloned());
+            message.unwrap_or_else(|| "no message".to_owned())
         })
     }
 

@@ -110,10 +110,10 @@ impl<K: Key, S: State> KeyedState<K, S> {
     /// Ends `epoch`: all state as it is belongs to it. Swaps pointers and copies nothing.
     ///
     /// # Errors
-    /// The store is closed or its writer has failed.
+    /// The store is closed or its writer has failed, or user code panicked as what was frozen before was copied out.
     pub fn freeze(&mut self, epoch: Epoch) -> Result<(), StateError> {
         let mut parts = Parts::default();
-        self.values().freeze(&mut parts);
+        self.values().freeze(&mut parts)?;
         self.tables.freeze(&mut parts);
         self.timers.freeze(&mut parts);
         self.port.freeze(epoch, parts)

@@ -56,6 +56,22 @@ impl Space {
         ordered::encode_into(key, out).map_err(|error| self.codec("write", "key", &error))
     }
 
+    /// What `act` does to values of user code between its calls. A panic of theirs is an error that names the state: there
+    /// is no operator at work that it could be put down to.
+    pub(crate) fn guarded<T>(
+        &self,
+        action: &'static str,
+        act: impl FnOnce() -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        StateError::caught(act).unwrap_or_else(|message| Err(self.panicked(action, message)))
+    }
+
+    /// The error of a panic in values of user code.
+    pub(crate) fn panicked(&self, action: &'static str, message: String) -> StateError {
+        let (operator, state) = (self.operator.to_string(), self.state.to_owned());
+        StateError::Panicked { action, operator, state, message }
+    }
+
     /// The error of a key or value that cannot be written or read.
     pub(crate) fn codec(
         &self,
@@ -105,11 +121,18 @@ pub(crate) struct Layer<K, C> {
 
 /// What the writer takes of a frozen overlay.
 pub(crate) trait FrozenPart: Send + Sync {
+    /// Whose rows they are.
+    fn whose(&self) -> &Space;
+
     /// Writes the rows of some key groups: a whole unit.
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError>;
 }
 
 impl<K: Key, C: Cell> FrozenPart for Layer<K, C> {
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
         let tables = self.space.partition.tables_of(groups).map(|table| self.tables.table(table));
         let changed = tables.flat_map(|table| table.iter()).filter(|entry| entry.changed);
@@ -145,10 +168,16 @@ pub(crate) fn write_cells<'a, K: Key, C: Cell>(
 
 /// Something below an overlay that can be moved on in slices, between batches.
 pub(crate) trait Settle {
-    /// Moves on up to about `budget` entries of what was frozen, and takes them off the budget.
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>));
+    /// Whose rows they are.
+    fn whose(&self) -> &Space;
 
-    /// Gives the writer all that it was promised and waits for.
+    /// Moves on up to about `budget` entries of what was frozen, and takes them off the budget.
+    ///
+    /// # Errors
+    /// User code panicked at it.
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) -> Result<(), StateError>;
+
+    /// Gives the writer all that it was promised and waits for, or hears why it does not come.
     fn hand_over(&mut self) {}
 }
 
@@ -248,9 +277,27 @@ impl<K: Key, C: Cell> Layers<K, C> {
         while self.frozen.len() > limit {
             let before = self.frozen.len();
             let mut all = self.frozen[0].layer.tables.len().max(1);
-            self.settle(&mut all, trash);
+            self.move_on(&mut all, trash);
             if self.frozen.len() == before {
                 return;
+            }
+        }
+    }
+
+    /// Moves up to about `budget` entries of written layers into the cache.
+    fn move_on(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
+        while *budget > 0 {
+            let Some(front) = self.frozen.front_mut() else { return };
+            // The writer lets go of a layer once it lies in the backend.
+            let Some(layer) = Arc::get_mut(&mut front.layer) else { return };
+            if front.next < self.space.partition.tables() && !layer.tables.is_empty() {
+                let table = front.next;
+                front.next += 1;
+                let entries = layer.tables.take(table);
+                *budget = budget.saturating_sub(entries.len());
+                self.absorb_table(table, entries);
+            } else if let Some(empty) = self.frozen.pop_front() {
+                trash(Box::new(empty.layer));
             }
         }
     }
@@ -344,25 +391,17 @@ impl<K: Key, C: Cell> Warmed<K, C> for Layers<K, C> {
 }
 
 impl<K: Key, C: Cell> Settle for Layers<K, C> {
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
-        while *budget > 0 {
-            let Some(front) = self.frozen.front_mut() else { break };
-            // The writer lets go of a layer once it lies in the backend.
-            let Some(layer) = Arc::get_mut(&mut front.layer) else { break };
-            if front.next < self.space.partition.tables() && !layer.tables.is_empty() {
-                let table = front.next;
-                front.next += 1;
-                let entries = layer.tables.take(table);
-                *budget = budget.saturating_sub(entries.len());
-                self.absorb_table(table, entries);
-            } else if let Some(empty) = self.frozen.pop_front() {
-                trash(Box::new(empty.layer));
-            }
-        }
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) -> Result<(), StateError> {
+        self.move_on(budget, trash);
         if *budget > 0 && self.warming.is_some() {
             self.warm();
             *budget = 0;
         }
+        Ok(())
     }
 }
 

@@ -89,6 +89,10 @@ struct GivenOut<K> {
 }
 
 impl<K: Key> FrozenPart for GivenOut<K> {
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
         let partition = &self.space.partition;
         for key in partition.tables_of(groups).flat_map(|table| &self.tables[table]) {
@@ -185,7 +189,7 @@ impl<K: Key, A: State> Panes<K, A> {
     #[inline(always)]
     fn lend(&mut self, nth: Option<usize>, hash: KeyHash, key: &K) -> Result<&mut A, StateError> {
         if self.touched_elsewhere + self.open[self.hot].keys.touched() >= self.limit {
-            self.spill();
+            self.spill()?;
         }
         self.open[self.hot].lend(nth, hash, key, (self.upgrade, &self.port))
     }
@@ -218,7 +222,7 @@ impl<K: Key, A: State> Panes<K, A> {
             self.tombstones += pane.emit(table, max, &mut out);
         }
         if self.open[index].keys.is_empty() {
-            self.close(index);
+            self.close(index)?;
         }
         Ok(out)
     }
@@ -228,19 +232,21 @@ impl<K: Key, A: State> Panes<K, A> {
     /// # Errors
     /// The store is closed or its writer has failed.
     pub fn freeze(&mut self, epoch: Epoch) -> Result<(), StateError> {
-        let parts = self.freeze_parts();
+        let parts = self.freeze_parts()?;
         self.port.freeze(epoch, parts)
     }
 
-    fn freeze_parts(&mut self) -> Parts {
+    fn freeze_parts(&mut self) -> Result<Parts, StateError> {
         // A key that came back after it was given out counts: its part is the later one.
         let mut parts = self.take_given_out();
         parts.extend(self.take_forgotten());
         let touched = self.touched_elsewhere + self.open.get(self.hot).map_or(0, |pane| pane.keys.touched());
-        parts.extend(self.open.iter_mut().filter_map(Pane::freeze));
+        for pane in &mut self.open {
+            parts.extend(pane.freeze()?);
+        }
         self.touched_elsewhere = 0;
         self.take_shares(touched);
-        parts
+        Ok(parts)
     }
 
     /// The tombstones of what has been given out since the last freeze.
@@ -260,9 +266,10 @@ impl<K: Key, A: State> Panes<K, A> {
     }
 
     #[cold]
-    fn spill(&mut self) {
-        let parts = self.freeze_parts();
+    fn spill(&mut self) -> Result<(), StateError> {
+        let parts = self.freeze_parts()?;
         self.port.spill(parts);
+        Ok(())
     }
 
     /// Each pane may hold its part, and what others leave of theirs.
@@ -321,13 +328,14 @@ impl<K: Key, A: State> Panes<K, A> {
         self.open.insert(index, Pane { window, keys, given_out, merged, is_at_rest, may_have_rows });
     }
 
-    fn close(&mut self, index: usize) {
+    fn close(&mut self, index: usize) -> Result<(), StateError> {
         let mut pane = self.open.remove(index);
         // What was frozen has been copied out as it was given out.
-        pane.keys.collect_all();
+        pane.keys.collect_all()?;
         self.closed.extend(pane.take_given_out());
         self.port.trash(Box::new(pane.keys));
         self.count_touched();
+        Ok(())
     }
 
     /// Panes have moved.
@@ -406,12 +414,16 @@ impl<K: Key, A: State> Pane<K, A> {
 }
 
 impl<K: Key, A: State> Settle for Panes<K, A> {
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
-        self.open.iter_mut().for_each(|pane| pane.keys.settle(budget, trash));
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) -> Result<(), StateError> {
+        self.open.iter_mut().try_for_each(|pane| pane.keys.settle(budget, trash))
     }
 
     fn hand_over(&mut self) {
-        self.open.iter_mut().for_each(|pane| pane.keys.collect_all());
+        self.open.iter_mut().for_each(|pane| pane.keys.hand_over());
     }
 }
 

@@ -27,8 +27,10 @@ use crate::warm::{Warmed, Warming};
 
 mod below;
 mod rest;
+mod room;
 
 use below::{Below, LetGo};
+use room::Room;
 
 /// A table in which at least one slot in so many has been touched is gone through as a whole:
 /// going through memory in its order costs less than finding slots one by one.
@@ -36,10 +38,6 @@ const DENSE: usize = 16;
 
 /// A table that is gone through costs one unit of a slice's budget for so many slots.
 const SLOTS_PER_UNIT: usize = 4;
-
-/// A table of a full state lets go of at least one slot in eight at once: going through it for
-/// each new slot would cost the whole table each time.
-const SWEEP_FRACTION: usize = 8;
 
 /// Of the slots that wait to be removed, one in four goes in each slice, whatever else there is to do:
 /// else there were ever more of them where keys live shortly.
@@ -113,16 +111,19 @@ type RowsByTable<K, S> = Vec<Vec<Row<K, S>>>;
 
 /// The structs that a freeze has to write. The writer waits for them to be copied out.
 pub(crate) struct Snapshot<K, S> {
-    /// `None` if the worker ended before it had copied all.
-    rows: OnceLock<Option<RowsByTable<K, S>>>,
+    /// Or why they were not copied out.
+    rows: OnceLock<Result<RowsByTable<K, S>, String>>,
     space: Arc<Space>,
 }
 
 impl<K: Key, S: State> FrozenPart for Snapshot<K, S> {
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
-        let Some(tables) = self.rows.wait() else {
-            return Err(StateError::WriterStopped { reason: "its worker ended in the middle".to_owned() });
-        };
+        let tables = self.rows.wait().as_ref();
+        let tables = tables.map_err(|reason| StateError::WriterStopped { reason: reason.clone() })?;
         let rows = self.space.partition.tables_of(groups).flat_map(|table| &tables[table]);
         write_cells(&self.space, groups, rows.map(|row| (&row.key, &row.cell, row.below)), out)
     }
@@ -159,6 +160,23 @@ impl<K: Key, S: State> Collecting<K, S> {
         slot.changed = false;
     }
 
+    /// Copies out what is due of the next table, whose slots these are.
+    fn copy_table(&mut self, slots: &mut HashTable<Slot<K, S>>, budget: &mut usize) {
+        let index = self.next;
+        self.next += 1;
+        let noted = std::mem::replace(&mut self.noted[index], Noted::for_table_of(0));
+        *budget = budget.saturating_sub(1 + noted.tags.len());
+        if noted.dense {
+            *budget = budget.saturating_sub(slots.len() / SLOTS_PER_UNIT);
+            slots.iter_mut().for_each(|slot| self.copy_out_if_due(index, slot));
+            return;
+        }
+        for tag in noted.tags {
+            let of_tag = slots.iter_hash_mut(tag.spread()).filter(|slot| slot.tag == tag);
+            of_tag.for_each(|slot| self.copy_out_if_due(index, slot));
+        }
+    }
+
     fn copy_out_if_due(&mut self, table: usize, slot: &mut Slot<K, S>) {
         if slot.stamp != self.stamp {
             return;
@@ -175,7 +193,7 @@ impl<K: Key, S: State> Collecting<K, S> {
 impl<K, S> Drop for Collecting<K, S> {
     /// The writer waits for what it was promised: if it was not copied out, it hears so.
     fn drop(&mut self) {
-        drop(self.snapshot.rows.set(None));
+        drop(self.snapshot.rows.set(Err("its worker ended in the middle".to_owned())));
     }
 }
 
@@ -346,13 +364,16 @@ impl<K: Key, S: State> Resident<K, S> {
     }
 
     /// Ends what was touched till now; what the writer has to write, if anything was.
-    pub(crate) fn freeze(&mut self) -> Option<Arc<dyn FrozenPart>> {
-        self.collect_all();
+    ///
+    /// # Errors
+    /// User code panicked as what was frozen before was copied out.
+    pub(crate) fn freeze(&mut self) -> Result<Option<Arc<dyn FrozenPart>>, StateError> {
+        self.collect_all()?;
         let stamp = self.now;
         self.now = self.now.wrapping_add(1);
         self.tend();
         if self.touched == 0 {
-            return None;
+            return Ok(None);
         }
         let expected = self.touched / self.tables.len().max(1);
         self.touched = 0;
@@ -370,7 +391,7 @@ impl<K: Key, S: State> Resident<K, S> {
             dead: Vec::new(),
             snapshot: snapshot.clone(),
         });
-        Some(snapshot)
+        Ok(Some(snapshot))
     }
 
     /// Takes up to `max` slots out of one table, in no particular order; what the last freeze has
@@ -393,42 +414,37 @@ impl<K: Key, S: State> Resident<K, S> {
     }
 
     /// Copies out all that is left of the last freeze.
-    pub(crate) fn collect_all(&mut self) {
+    pub(crate) fn collect_all(&mut self) -> Result<(), StateError> {
         let mut all = usize::MAX;
-        self.collect(&mut all);
+        self.collect(&mut all)
     }
 
     /// Copies out about `budget` units of the last freeze. If user code panics at it, the freeze is
     /// given up, and the writer hears so.
-    fn collect(&mut self, budget: &mut usize) {
-        let Some(mut collecting) = self.collecting.take() else { return };
-        while collecting.next < self.tables.len() {
-            if *budget == 0 {
-                self.collecting = Some(collecting);
-                return;
+    fn collect(&mut self, budget: &mut usize) -> Result<(), StateError> {
+        let Some(mut collecting) = self.collecting.take() else { return Ok(()) };
+        let copied = self.space.guarded("copied", || {
+            while collecting.next < self.tables.len() && *budget > 0 {
+                let slots = &mut self.tables[collecting.next].slots;
+                collecting.copy_table(slots, budget);
             }
-            let index = collecting.next;
-            collecting.next += 1;
-            let noted = std::mem::replace(&mut collecting.noted[index], Noted::for_table_of(0));
-            let slots = &mut self.tables[index].slots;
-            *budget = budget.saturating_sub(1 + noted.tags.len());
-            if noted.dense {
-                *budget = budget.saturating_sub(slots.len() / SLOTS_PER_UNIT);
-                slots.iter_mut().for_each(|slot| collecting.copy_out_if_due(index, slot));
-            } else {
-                for tag in noted.tags {
-                    slots
-                        .iter_hash_mut(tag.spread())
-                        .filter(|slot| slot.tag == tag)
-                        .for_each(|slot| collecting.copy_out_if_due(index, slot));
-                }
-            }
+            Ok(())
+        });
+        if let Err(error) = copied {
+            // It is set nowhere else before this is dropped.
+            drop(collecting.snapshot.rows.set(Err(error.to_string())));
+            return Err(error);
+        }
+        if collecting.next < self.tables.len() {
+            self.collecting = Some(collecting);
+            return Ok(());
         }
         let rows = std::mem::take(&mut collecting.rows);
-        // It is set nowhere else before this is dropped.
-        drop(collecting.snapshot.rows.set(Some(rows)));
+        // As above.
+        drop(collecting.snapshot.rows.set(Ok(rows)));
         let (stamp, dead) = (collecting.stamp, std::mem::take(&mut collecting.dead));
         self.in_flight.push_back(InFlight { stamp, dead, snapshot: collecting.snapshot.clone() });
+        Ok(())
     }
 
     /// Notes which freezes the writer has let go of, and gives their copies to `trash`.
@@ -510,50 +526,6 @@ fn touch<K: Key, S: State>(
     noted.note(slot.tag);
 }
 
-/// What may be let go of.
-#[derive(Clone, Copy)]
-struct Room {
-    now: Stamp,
-    written: Stamp,
-    limit: usize,
-}
-
-impl Room {
-    /// Whether the backend has what this slot holds.
-    fn may_go<K, S>(self, slot: &Slot<K, S>) -> bool {
-        let may_go = self.now.wrapping_sub(slot.stamp) >= self.now.wrapping_sub(self.written);
-        debug_assert!(!(may_go && slot.changed), "a change of a written freeze was not copied out");
-        may_go
-    }
-
-    /// Lets go of what has not been touched since the freeze before the last one written and, if
-    /// that is not enough for a state of `len` slots, of more. How many are gone; `gone` hears of those
-    /// of which the backend has rows: what was its default need not be looked for.
-    #[cold]
-    fn make<K, S>(self, slots: &mut HashTable<Slot<K, S>>, len: usize, mut gone: impl FnMut(Tag)) -> usize {
-        let before = slots.len();
-        let old = self.now.wrapping_sub(self.written).wrapping_add(1);
-        self.let_go(slots, |slot| self.now.wrapping_sub(slot.stamp) > old, &mut gone);
-        if len - (before - slots.len()) >= self.limit {
-            let some = slots.len().div_ceil(SWEEP_FRACTION);
-            let more = slots.extract_if(|slot| self.may_go(slot)).take(some);
-            more.filter(|slot| slot.below).for_each(|slot| gone(slot.tag));
-        }
-        before - slots.len()
-    }
-
-    /// Lets go of what `goes` and may.
-    fn let_go<K, S>(
-        self,
-        slots: &mut HashTable<Slot<K, S>>,
-        goes: impl Fn(&Slot<K, S>) -> bool,
-        gone: &mut impl FnMut(Tag),
-    ) {
-        let going = slots.extract_if(|slot| self.may_go(slot) && goes(slot));
-        going.filter(|slot| slot.below).for_each(|slot| gone(slot.tag));
-    }
-}
-
 impl<K: Key, S: State> Warmed<K, Plain<S>> for Resident<K, S> {
     fn space(&self) -> &Arc<Space> {
         &self.space
@@ -576,14 +548,24 @@ impl<K: Key, S: State> Warmed<K, Plain<S>> for Resident<K, S> {
 }
 
 impl<K: Key, S: State> Settle for Resident<K, S> {
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
-        self.collect(budget);
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) -> Result<(), StateError> {
+        self.collect(budget)?;
         self.note_written(trash);
         self.bury(budget);
         if *budget > 0 && self.warming.is_some() {
             self.warm();
             *budget = 0;
         }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) {
+        // If that fails, the writer says so.
+        let _ = self.collect_all();
     }
 }
 
@@ -591,7 +573,7 @@ impl<K: Key, S: State> Drop for Resident<K, S> {
     /// After a panic nothing is copied any more: that may call user code.
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.collect_all();
+            self.hand_over();
         }
     }
 }

@@ -222,12 +222,18 @@ impl StateStore {
     /// One slice of copying out what was frozen, of moving written layers into the cache, or of
     /// warming it after a restore, to be called between batches; whether there may be more to do at
     /// once. A frozen epoch is acknowledged only if this is called.
-    pub fn maintain(&self) -> bool {
+    ///
+    /// # Errors
+    /// Code of a type that is kept as state panicked at it.
+    pub fn maintain(&self) -> Result<bool, StateError> {
         self.slice(SLICE_ENTRIES)
     }
 
     /// As [`StateStore::maintain`], with a slice of about `entries`.
-    pub fn slice(&self, entries: usize) -> bool {
+    ///
+    /// # Errors
+    /// As [`StateStore::maintain`].
+    pub fn slice(&self, entries: usize) -> Result<bool, StateError> {
         let mut settles = self.inner.settles.borrow_mut();
         settles.retain(|settles| settles.strong_count() > 0);
         let mut budget = entries;
@@ -235,14 +241,17 @@ impl StateStore {
         self.inner.next.set(first.wrapping_add(1));
         for turn in 0..settles.len() {
             if budget == 0 {
-                return true;
+                return Ok(true);
             }
             let index = first.wrapping_add(turn) % settles.len();
             if let Some(settles) = settles[index].upgrade() {
-                settles.borrow_mut().settle(&mut budget, &|trash| self.inner.writer.trash(trash));
+                let mut settles = settles.borrow_mut();
+                let trash = |trash| self.inner.writer.trash(trash);
+                let settled = StateError::caught(|| settles.settle(&mut budget, &trash));
+                settled.unwrap_or_else(|message| Err(settles.whose().panicked("moved", message)))?;
             }
         }
-        budget == 0
+        Ok(budget == 0)
     }
 
     /// How many rows have been looked up in the backend: none, as long as the caches are complete.

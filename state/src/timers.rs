@@ -221,6 +221,10 @@ struct FrozenTimers {
 }
 
 impl FrozenPart for FrozenTimers {
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
         let first = |group: u16| (KeyGroup(group), i64::MIN, SmallBytes::from([].as_slice()));
         for ((group, at_ms, key), change) in self.changed.range(first(groups.start)..first(groups.end)) {

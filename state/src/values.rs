@@ -98,7 +98,7 @@ impl<K: Key, S: State> Values<K, S> {
     #[inline]
     pub fn state(&mut self, hash: KeyHash, key: &K) -> Result<StateMut<'_, S>, StateError> {
         if self.resident.touched() >= self.limit {
-            self.spill();
+            self.spill()?;
         }
         let Self { resident, upgrade, port, .. } = self;
         let slot = resident.lend(hash, key, |space| fetch(space, hash, key, *upgrade, port))?;
@@ -120,7 +120,7 @@ impl<K: Key, S: State> Values<K, S> {
     #[inline]
     pub fn state_at(&mut self, nth: usize, hash: KeyHash, key: &K) -> Result<StateMut<'_, S>, StateError> {
         if self.resident.touched() >= self.limit {
-            self.spill();
+            self.spill()?;
         }
         let Self { resident, upgrade, port, .. } = self;
         let slot = resident.lend_at(nth, hash, key, |space| fetch(space, hash, key, *upgrade, port))?;
@@ -129,18 +129,23 @@ impl<K: Key, S: State> Values<K, S> {
     }
 
     /// Ends what was touched for a barrier.
-    pub(crate) fn freeze(&mut self, parts: &mut Parts) {
+    ///
+    /// # Errors
+    /// What was frozen before could not be copied out.
+    pub(crate) fn freeze(&mut self, parts: &mut Parts) -> Result<(), StateError> {
         let touched = self.resident.touched();
-        parts.extend(self.resident.freeze());
+        parts.extend(self.resident.freeze()?);
         self.take_shares(touched);
+        Ok(())
     }
 
     /// What has outgrown its share goes to the writer before its barrier.
     #[cold]
-    fn spill(&mut self) {
+    fn spill(&mut self) -> Result<(), StateError> {
         let mut parts = Parts::default();
-        self.freeze(&mut parts);
+        self.freeze(&mut parts)?;
         self.port.spill(parts);
+        Ok(())
     }
 
     fn take_shares(&mut self, touched: usize) {
@@ -153,12 +158,16 @@ impl<K: Key, S: State> Values<K, S> {
 }
 
 impl<K: Key, S: State> Settle for Values<K, S> {
-    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) {
-        self.resident.settle(budget, trash);
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
+    fn settle(&mut self, budget: &mut usize, trash: &dyn Fn(Box<dyn Send>)) -> Result<(), StateError> {
+        self.resident.settle(budget, trash)
     }
 
     fn hand_over(&mut self) {
-        self.resident.collect_all();
+        self.resident.hand_over();
     }
 }
 

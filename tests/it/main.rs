@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod bad_input;
+mod bad_state;
 #[cfg(test)]
 mod decoders;
 #[cfg(test)]

@@ -430,7 +430,7 @@ fn declared(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
 fn step(running: &mut Running, ear: &Ear) {
     running.worker.step();
     if let Some(store) = &running.store {
-        store.slice(SLICE_ENTRIES);
+        store.slice(SLICE_ENTRIES).unwrap_or_else(|error| panic!("{error}"));
     }
     if let Some(failure) = lock(&ear.0).failure.take() {
         panic!("{failure}");

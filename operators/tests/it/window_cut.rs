@@ -136,7 +136,7 @@ impl Life {
     /// A barrier and the end of this life: what the next one starts from.
     fn freeze(mut self) -> (Vec<RestoredPart>, Vec<KeyedAck>) {
         let frozen = self.operator.freeze(Epoch(0)).unwrap();
-        while self.store.slice(usize::MAX) {}
+        while self.store.slice(usize::MAX).unwrap() {}
         let ack = self.acks.recv().unwrap();
         let part = RestoredPart { groups: 0..128, watermark: EventTime::MIN, bytes: frozen.bytes };
         (vec![part], vec![ack])

@@ -110,7 +110,8 @@ fn build_and_step(
     let mut park = LONGEST_PARK;
     while !crew.control.is_stopped() {
         worker.step_or_park(Some(park));
-        park = if store.maintain() { Duration::ZERO } else { LONGEST_PARK };
+        let has_more = store.maintain().map_err(|error| format!("worker {index} failed: {error}"))?;
+        park = if has_more { Duration::ZERO } else { LONGEST_PARK };
         env.intake.set(store.intake(monotonic_ns()));
     }
     Ok(store)

@@ -25,6 +25,10 @@ pub(super) struct Forgotten {
 }
 
 impl FrozenPart for Forgotten {
+    fn whose(&self) -> &Space {
+        &self.space
+    }
+
     fn write(&self, groups: &Range<u16>, out: &mut RowBuffer) -> Result<(), StateError> {
         for group in groups.clone().map(KeyGroup) {
             for window in &self.windows {
@@ -103,8 +107,8 @@ impl<K: Key, A: State> Panes<K, A> {
     pub fn forget(&mut self, window: EventTime) {
         let Ok(index) = self.open.binary_search_by_key(&window, |pane| pane.window) else { return };
         let mut pane = self.open.remove(index);
-        // The writer waits for what it was promised.
-        pane.keys.collect_all();
+        // The writer waits for what it was promised, and says so if it does not come.
+        let _ = pane.keys.collect_all();
         if pane.may_have_rows {
             self.forgotten.push(window);
         }
@@ -127,12 +131,12 @@ impl<K: Key, A: State> Panes<K, A> {
 }
 
 impl<K: Key, A: State> Pane<K, A> {
-    pub(super) fn freeze(&mut self) -> Option<Arc<dyn FrozenPart>> {
-        let frozen = self.keys.freeze();
+    pub(super) fn freeze(&mut self) -> Result<Option<Arc<dyn FrozenPart>>, StateError> {
+        let frozen = self.keys.freeze()?;
         self.may_have_rows |= frozen.is_some();
         if self.is_at_rest {
             self.keys.let_go();
         }
-        frozen
+        Ok(frozen)
     }
 }

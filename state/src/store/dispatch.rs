@@ -104,10 +104,15 @@ mod tests {
 
     use super::*;
     use crate::error::StateError;
+    use crate::layers::Space;
     use crate::rows::RowBuffer;
 
     struct Nothing;
     impl FrozenPart for Nothing {
+        fn whose(&self) -> &Space {
+            unreachable!("it is not written")
+        }
+
         fn write(&self, _: &Range<u16>, _: &mut RowBuffer) -> Result<(), StateError> {
             Ok(())
         }

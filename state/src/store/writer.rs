@@ -177,7 +177,9 @@ impl Writer {
             self.backlog.done.store(begun * PARTS_OF_A_LAYER / count, Ordering::Release);
             let Some(groups) = units.next() else { return Ok(false) };
             begun += 1;
-            parts.iter().try_for_each(|part| part.write(&groups, buffer))?;
+            for part in parts {
+                part.whose().guarded("written", || part.write(&groups, buffer))?;
+            }
             buffer.sort();
             Ok(true)
         })

@@ -149,7 +149,7 @@ impl Worker {
 
     /// Waits for what the store says next.
     pub fn next_ack(&self) -> Result<KeyedAck, StateError> {
-        while self.store.maintain() {}
+        while self.store.maintain().unwrap() {}
         self.acks.recv().unwrap()
     }
 

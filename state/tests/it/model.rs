@@ -138,7 +138,7 @@ impl Run {
             }
             Op::Drain(max) => self.drain(*max),
             Op::Maintain(entries) => self.workers.iter().for_each(|worker| {
-                worker.store.slice(*entries);
+                worker.store.slice(*entries).unwrap();
             }),
             Op::Freeze => {
                 self.epoch += 1;

@@ -268,7 +268,7 @@ fn rows_of_an_earlier_version_are_upgraded_when_they_are_read() {
     let mut spend: KeyedState<u8, u32> = store.keyed("spend", StateSpec::new()).unwrap();
     *spend.values().state(hash_of(&7u8), &7).unwrap() = 5;
     spend.freeze(Epoch(1)).unwrap();
-    while store.maintain() {}
+    while store.maintain().unwrap() {}
     let saved = [acks.recv().unwrap().unwrap()];
     drop((spend, store));
 
@@ -332,7 +332,7 @@ fn a_worker_pauses_while_three_layers_wait_to_be_written() {
     // What fails before this hangs: the writer cannot end.
     GATES[0].open();
     assert_eq!((&intakes[..3], intakes[4]), (&[Intake::Open; 3][..], Intake::Closed));
-    while store.maintain() {}
+    while store.maintain().unwrap() {}
     let epochs: Vec<_> = (0..4).map(|_| acks.recv().unwrap().unwrap().epoch.0).collect();
     assert_eq!((epochs, store.intake(AWAKE_NS)), (vec![1, 2, 3, 4], Intake::Open));
     store.clone().close().unwrap();
@@ -382,7 +382,7 @@ fn what_is_being_written_is_not_let_go_of() {
         |slow: &KeyedState<u64, Slow<1>>, key: u64| slow.values().state(hash_of(&key), &key).unwrap().0;
     (0..100).for_each(|key| add(&slow, key));
     slow.freeze(Epoch(1)).unwrap();
-    while store.maintain() {}
+    while store.maintain().unwrap() {}
     (100..10_000).for_each(|key| add(&slow, key));
     let found: Vec<u64> = (0..100).map(|key| read(&slow, key)).collect();
     GATES[1].open();
@@ -465,11 +465,11 @@ fn a_restored_state_warms_up_until_it_needs_no_backend() {
         for card in 0..100 {
             pay(&mut workers, &job, card, 1);
             workers[0].cards.list(&LOG, hash_of(&key(card)), &key(card)).unwrap().push(5).unwrap();
-            workers[0].store.maintain();
+            workers[0].store.maintain().unwrap();
         }
         freeze(&mut workers, 2);
         acks(&mut workers, 2);
-        while workers[0].store.maintain() {}
+        while workers[0].store.maintain().unwrap() {}
         for card in 0..200u8 {
             let changed = u64::from(card < 100);
             assert_eq!(paid(&mut workers, &job, card), 1 + changed, "{backend:?}");
@@ -541,7 +541,7 @@ fn a_state_without_fields_is_never_read() {
             second.freeze(Epoch(epoch)).unwrap();
             for _ in 0..5 {
                 std::thread::yield_now();
-                while store.maintain() {}
+                while store.maintain().unwrap() {}
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Keys that live shortly, structs without fields, and user code that panics while it is copied.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use pelton_dataflow::key::hash_of;
@@ -55,7 +54,7 @@ fn keys_that_live_shortly_cost_no_reads() {
                 *values.state(hash_of(&next), &next).unwrap() += 1;
                 *values.state(hash_of(&next), &next).unwrap() -= 1;
             }
-            store.slice(300);
+            store.slice(300).unwrap();
         }
         first.freeze(Epoch(epoch)).unwrap();
         written_up_to_the_last(epoch, &acks);
@@ -73,7 +72,7 @@ fn new_keys_cost_no_reads_though_old_ones_have_been_let_go_of() {
         for key in (epoch - 1) * per_epoch..epoch * per_epoch {
             *first.values().state(hash_of(&key), &key).unwrap() = key + 1;
         }
-        while store.maintain() {}
+        while store.maintain().unwrap() {}
         first.freeze(Epoch(epoch)).unwrap();
         written_up_to_the_last(epoch, &acks);
     }
@@ -106,7 +105,7 @@ fn a_struct_without_fields_beside_another_reads_nothing_of_it() {
         first.freeze(Epoch(epoch)).unwrap();
         second.freeze(Epoch(epoch)).unwrap();
         for _ in 0..4 {
-            store.slice(600);
+            store.slice(600).unwrap();
         }
         written_up_to_the_last(epoch, &acks);
     }
@@ -114,15 +113,81 @@ fn a_struct_without_fields_beside_another_reads_nothing_of_it() {
     assert_eq!(lost.count(), 0);
 }
 
-static BROKEN: AtomicBool = AtomicBool::new(false);
+/// A value whose own code panics, in one of the calls that the store makes between those of its operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum At {
+    #[default]
+    Never,
+    Clone,
+    Compare,
+    Serialize,
+}
 
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Breaks(u64);
+#[derive(Debug, Default, Deserialize)]
+struct Breaks {
+    at: At,
+    armed: bool,
+}
+
+impl Breaks {
+    fn reached(&self, at: At) {
+        assert!(!self.armed || self.at != at, "boom at {at:?}");
+    }
+}
 
 impl Clone for Breaks {
     fn clone(&self) -> Self {
-        assert!(!BROKEN.load(Ordering::SeqCst), "it cannot be cloned now");
-        Self(self.0)
+        self.reached(At::Clone);
+        Self { ..*self }
+    }
+}
+
+impl PartialEq for Breaks {
+    fn eq(&self, other: &Self) -> bool {
+        self.reached(At::Compare);
+        (self.at, self.armed) == (other.at, other.armed)
+    }
+}
+
+impl Serialize for Breaks {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.reached(At::Serialize);
+        (self.at, self.armed).serialize(serializer)
+    }
+}
+
+fn breaking(store: &StateStore, at: At) -> KeyedState<u64, Breaks> {
+    let mut first: KeyedState<u64, Breaks> = store.keyed("first", StateSpec::new()).unwrap();
+    *first.values().state(hash_of(&7u64), &7).unwrap() = Breaks { at, armed: true };
+    first.freeze(Epoch(1)).unwrap();
+    first
+}
+
+/// Nobody waits for what is never written, and who hears of it hears where it was and what was said.
+#[test]
+fn a_panic_of_a_type_that_is_kept_is_an_error_of_its_operator_and_state() {
+    for (at, done) in [(At::Clone, "copied"), (At::Compare, "copied"), (At::Serialize, "written")] {
+        let words =
+            format!("a type in state `value` of operator `first` panicked as it was {done}: boom at {at:?}");
+        // On the worker's thread, between batches; the writer hears why it waits in vain.
+        let (_job, store, acks) = open(1 << 20);
+        let first = breaking(&store, at);
+        let heard = match store.maintain() {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let written = acks.recv().unwrap().unwrap_err().to_string();
+        assert!(written.contains(&words), "{written}");
+        assert_eq!(heard, if at == At::Serialize { "" } else { &words });
+        drop(first);
+        // At the next barrier, which comes before anything was copied.
+        let (_job, store, acks) = open(1 << 20);
+        let mut first = breaking(&store, at);
+        let frozen = first.freeze(Epoch(2));
+        if at != At::Serialize {
+            assert_eq!(frozen.unwrap_err().to_string(), words);
+        }
+        assert!(acks.recv().unwrap().unwrap_err().to_string().contains(&words));
     }
 }
 
@@ -131,12 +196,7 @@ impl Clone for Breaks {
 #[test]
 fn a_clone_that_panics_as_a_worker_stops_ends_the_writer() {
     let (_job, store, acks) = open(1 << 20);
-    let mut first: KeyedState<u64, Breaks> = store.keyed("first", StateSpec::new()).unwrap();
-    first.values().state(hash_of(&7u64), &7).unwrap().0 = 1;
-    first.freeze(Epoch(1)).unwrap();
-    BROKEN.store(true, Ordering::SeqCst);
-    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(first)));
-    assert!(dropped.is_err());
+    drop(breaking(&store, At::Clone));
     drop(store);
     assert!(acks.recv().unwrap().is_err());
 }

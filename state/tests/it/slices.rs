@@ -80,7 +80,7 @@ proptest! {
                     (0..first).for_each(|window| slices.borrow_mut().forget(EventTime(window)));
                     model.retain(|(window, _), _| *window >= first);
                 }
-                Step::Settle => drop(store.slice(20)),
+                Step::Settle => drop(store.slice(20).unwrap()),
                 Step::Save => saved = (Some(save(&store, &slices, &acks, epoch)), model.clone(), first),
                 Step::Crash => {
                     drop((store, acks, slices));
@@ -105,7 +105,7 @@ fn what_rests_leaves_memory_and_what_is_forgotten_the_backend() {
     (0..100).for_each(|key| add(1, key));
     slices.borrow_mut().rest(EventTime(1));
     save(&store, &slices, &acks, 1);
-    while store.maintain() {}
+    while store.maintain().unwrap() {}
     // The rows are written now, and leave with the next barrier.
     save(&store, &slices, &acks, 2);
     let reads = store.backend_reads();

@@ -42,9 +42,9 @@ pub fn open<K: Key, A: State>(job: &mut Job, restored: &[KeyedAck]) -> (StateSto
 
 /// Looks after the store as a worker does, which takes no more while the writer has enough to do.
 fn pace(store: &StateStore) {
-    store.slice(1_000);
+    store.slice(1_000).unwrap();
     while store.intake(AWAKE_NS) == Intake::Closed {
-        store.slice(1_000);
+        store.slice(1_000).unwrap();
         std::thread::yield_now();
     }
 }
@@ -57,7 +57,7 @@ pub fn save<K: Key, A: State>(
     epoch: u64,
 ) -> KeyedAck {
     sums.borrow_mut().freeze(Epoch(epoch)).unwrap();
-    while store.maintain() {}
+    while store.maintain().unwrap() {}
     acks.recv().unwrap().unwrap()
 }
 
@@ -94,7 +94,7 @@ fn a_key_that_comes_back_after_it_was_given_out_is_in_the_window_as_a_new_one() 
                 (store, acks, sums) = begin(&mut job, &[saved]);
             }
             // With little memory what has been taken up when this ends is not all.
-            while start == Start::Warmed && store.maintain() {}
+            while start == Start::Warmed && store.maintain().unwrap() {}
             let mut given_out = sums.borrow_mut().drain(WINDOW, max).unwrap();
             assert_eq!(given_out.len(), max.min(KEYS));
             if has_barrier {
@@ -275,7 +275,7 @@ fn a_drop_that_panics_on_the_writer_is_reported() {
     sums.borrow_mut().at(WINDOW, hash_of(&7u64), &7).unwrap().0 = 13;
     save(&store, &sums, &acks, 1);
     // Its copy is the writer's to drop.
-    store.maintain();
+    store.maintain().unwrap();
     let problem = acks.recv().unwrap().unwrap_err().to_string();
     assert!(problem.contains("it cannot be dropped here"), "{problem}");
     drop(sums);
