@@ -1,9 +1,11 @@
 //! Alignment: splits of a group keep in step, by their watermarks.
 //!
 //! A split that is ahead of the least watermark of its group by more than it may be is not read
-//! until the others have followed. The one that is behind all others is never held, so somebody
-//! always goes on; whoever is idle, finished or gone does not count. To be held is only not to be
-//! read: its source takes part in every epoch.
+//! until the others have followed. The one that is behind all others is never held; whoever is idle, finished or gone
+//! does not count. To be held is only not to be read: its source takes part in every epoch.
+//!
+//! A split that is silent and does not become idle counts all the same, also if it has never had a record: as long as it
+//! keeps the watermark where it is, all that others read would only wait behind it.
 //!
 //! What FLIP-182 and FLIP-217 describe for Flink, decided in shared memory instead of by messages.
 
@@ -94,6 +96,16 @@ impl AlignedSplit {
         may
     }
 
+    /// How many others of its group are held because it is behind them.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        let group = lock(&self.group);
+        let is_least = group.counted.get(&self.member).is_some_and(|own| Some(*own) == group.least());
+        let others =
+            group.held.keys().filter(|held| **held != self.member && group.counted.contains_key(held));
+        if is_least { others.count() } else { 0 }
+    }
+
     fn note(&self, watermark: Option<EventTime>) {
         let awake = lock(&self.group).note(self.member, watermark);
         // Not under the lock: who is woken may ask at once.
@@ -140,7 +152,9 @@ mod tests {
         assert!(may(&splits[0], 100));
         splits[2].reached(EventTime::MIN);
         assert!(!may(&splits[0], 100) && !may(&splits[1], 90), "one that has begun counts");
+        assert_eq!([0, 1, 2].map(|split: usize| splits[split].holds()), [0, 0, 2]);
         splits[2].steps_aside();
+        assert_eq!(splits[2].holds(), 0);
         assert!(may(&splits[0], 100));
     }
 

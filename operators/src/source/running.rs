@@ -259,6 +259,9 @@ where
                 None => {}
             }
         }
+            if let Some(aligned) = self.watermarks.aligned.as_ref().filter(|_| idle_after.is_none()) {
+                split.tell_silence(now_us, &aligned.group);
+            }
         let active = self.splits.iter().filter(|split| split.state.status == SplitStatus::Active);
         let least = active.map(|split| split.watermark).min();
         least.map_or(SourceTime::Idle, SourceTime::Active)

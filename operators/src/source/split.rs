@@ -15,6 +15,9 @@ use pelton_state::codec;
 use super::memory::SplitMemory;
 use crate::watermarks::WatermarkGenerator;
 
+/// How long a split of a group is silent before it is told of.
+const TELLING_SILENCE: Duration = Duration::from_secs(30);
+
 /// A split being read.
 pub(super) struct RunningSplit<T, G: WatermarkGenerator<T>> {
     pub state: SplitState,
@@ -30,6 +33,8 @@ pub(super) struct RunningSplit<T, G: WatermarkGenerator<T>> {
     empty_us: Option<(i64, i64)>,
     /// It has told that its watermark is far ahead of the clock: once is enough.
     pub is_ahead: bool,
+    /// It has told that it is silent and holds others: once is enough, until it has something.
+    told_silence: bool,
     /// How many records were read of it, malformed ones included.
     pub read: u64,
     /// Event time, as far as its records tell.
@@ -66,6 +71,7 @@ impl<T, G: WatermarkGenerator<T>> RunningSplit<T, G> {
             unannounced: false,
             empty_us: None,
             is_ahead: false,
+            told_silence: false,
             read,
             watermark: said.max(generator.watermark(&inner)),
             generator: inner,
@@ -128,12 +134,29 @@ impl<T, G: WatermarkGenerator<T>> RunningSplit<T, G> {
     pub fn found_empty(&mut self, now_us: i64, gave: bool) {
         let since_us = self.empty_us.filter(|_| !gave).map_or(now_us, |(since_us, _)| since_us);
         self.empty_us = Some((since_us, now_us));
+        self.told_silence &= !gave;
     }
 
     /// A look found something, and there may be more.
     pub fn found_more(&mut self) {
         self.empty_us = None;
+        self.told_silence = false;
         self.awake.store(true, Ordering::Release);
+    }
+
+    /// Says once that others of its group wait for it, if it has been silent for long and nothing will make it idle.
+    pub fn tell_silence(&mut self, now_us: i64, group: &str) {
+        let holds = self.aligned.as_ref().map_or(0, AlignedSplit::holds);
+        if self.told_silence || holds == 0 || self.empty_for(now_us) < TELLING_SILENCE {
+            return;
+        }
+        self.told_silence = true;
+        let name = &self.name;
+        let has_had = if self.read == 0 { "has never had a record" } else { "has no more records" };
+        tracing::warn!(
+            "split {name} {has_had} and holds the {holds} that are ahead of it in the group `{group}`: they are not read \
+             until it has one. Give the watermarks of its source `.idle_after(...)`, if it may stay silent"
+        );
     }
 
     /// For how long it is known to be empty: a split that nobody has looked at, because its stage

@@ -24,6 +24,7 @@ mod splits;
 mod temporal_join;
 mod timed_joins;
 mod timers;
+mod told;
 mod top_n;
 mod update;
 mod watermarks;

@@ -14,6 +14,7 @@ use pelton_operators::{Job, WatermarkGenerator, Watermarks};
 use proptest::prelude::*;
 
 use crate::fed::{Fed, Feeds, feeds, operator, ranked};
+use crate::told::told;
 
 /// A source of some splits under a strategy.
 struct Run {
@@ -200,6 +201,37 @@ fn idle_and_finished_splits_hold_nobody() {
     assert_eq!(run.read(), [60]);
     run.give(0, &[300]);
     assert_eq!(run.read(), Vec::<i64>::new());
+}
+
+/// As it holds the watermark. The log says who it is, and what to do.
+#[test]
+fn a_silent_split_that_holds_others_is_told_of() {
+    let mut run = Run::new(3, in_step());
+    run.give(0, &[1, 50, 100]);
+    run.give(1, &[5]);
+    assert_eq!(run.read(), [1, 50, 5]);
+    let mut later = |seconds| {
+        run.clock.advance(Duration::from_secs(seconds));
+        told(|| _ = run.watermark())
+    };
+    assert_eq!(later(29), [""; 0]);
+    let warnings = later(1);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for words in ["split in/2 has never had a record and holds the 2", "`all`", "`.idle_after(...)`"] {
+        assert!(warnings[0].contains(words), "{warnings:?}");
+    }
+    assert_eq!(later(1_000), [""; 0], "once is enough");
+    run.give(2, &[3]);
+    assert_eq!(run.read(), [3]);
+    run.clock.advance(Duration::from_secs(30));
+    let warnings = told(|| _ = run.watermark());
+    assert!(warnings[0].contains("split in/2 has no more records and holds the 1 "), "{warnings:?}");
+
+    let mut run = Run::new(2, in_step().idle_after(Duration::from_secs(3_600)));
+    run.give(0, &[1, 50]);
+    run.read();
+    run.clock.advance(Duration::from_secs(60));
+    assert_eq!(told(|| _ = run.watermark()), [""; 0], "it becomes idle some time");
 }
 
 /// Of each split, what is earlier than its own watermark, however it is read and whatever the other one is at.
