@@ -80,7 +80,7 @@ where
 }
 
 impl<T: Data> Stream<T> {
-    fn by_batch<U: Data>(
+    pub(crate) fn by_batch<U: Data>(
         &self,
         kind: &'static str,
         location: &'static Location<'static>,

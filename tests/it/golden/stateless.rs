@@ -26,6 +26,7 @@ pub const CHAIN: Case = Case {
         "Stream::flat_map",
         "Stream::inspect",
         "Stream::sink",
+        "KeyedStream::values",
     ],
     wire: |job, place| {
         let events = place.events(job);
@@ -33,6 +34,8 @@ pub const CHAIN: Case = Case {
         place.keep("filtered", &events.filter(is_large).map(|event| line(&event)));
         place.keep("picked", &events.filter_map(|event| is_large(event).then(|| line(event))));
         place.keep("flat", &events.flat_map(|event| copies(&event)));
+        let keyed = events.key_by(|event| event.key);
+        place.keep("values", &keyed.values().map(|event| line(&event)));
         place.keep("seen", &events.inspect(|event| assert!(event.id < EVENTS)).map(|event| line(&event)));
     },
     check: |place| {
@@ -41,6 +44,7 @@ pub const CHAIN: Case = Case {
         place.in_order("filtered", events().filter(is_large).map(|event| line(&event)));
         place.in_order("picked", events().filter(is_large).map(|event| line(&event)));
         place.in_order("flat", events().flat_map(|event| copies(&event)));
+        place.in_order("values", events().map(|event| line(&event)));
         place.in_order("seen", events().map(|event| line(&event)));
     },
 };
