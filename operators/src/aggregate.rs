@@ -4,7 +4,7 @@
 //! the records. One that can also *merge* two accumulators into one lets windows share work: sliding windows add each
 //! record once however many windows it is in, sessions grow together, and workers aggregate a part each.
 //!
-//! * [`Count`], [`Sum`], [`Mean`]: numbers;
+//! * [`Count`], [`Sum`], [`Mean`]: numbers; [`Addend`] is what has a sum;
 //! * [`Min`], [`Max`]: the least and greatest of a value; [`MinBy`], [`MaxBy`]: the record that has it;
 //! * [`Reduce`], [`Fold`]: by a function;
 //! * a tuple of up to eight aggregates is an aggregate: all of them at once over one stream.
@@ -26,11 +26,13 @@
 use pelton_dataflow::record::Data;
 use pelton_state::State;
 
+mod addend;
 mod extremes;
 mod functions;
 mod numbers;
 mod tuples;
 
+pub use addend::Addend;
 pub use extremes::{Max, MaxBy, Min, MinBy};
 pub use functions::{Fold, MergingFold, Reduce};
 pub use numbers::{Count, Mean, Sum};

@@ -14,7 +14,6 @@
 //! * [`general`]: the operator for all other windows, and for those with a lateness, a trigger or an evictor;
 //! * `all`: windows over all records, whatever their keys, with `partials` on each worker.
 
-use std::ops::AddAssign;
 use std::panic::Location;
 
 use pelton_dataflow::key::Key;
@@ -23,7 +22,7 @@ use pelton_dataflow::time::EventTime;
 use pelton_state::State;
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
+use crate::aggregate::{Addend, Aggregate, Count, Fold, Reduce, Sum};
 use crate::keyed_stream::KeyedStream;
 use crate::stream::Stream;
 
@@ -127,7 +126,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
         self.aggregate(Count::new())
     }
 
-    /// The sum of `of` over the records.
+    /// The sum of `of` over the records; of integers it stays at the bound of their type if it is beyond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -140,10 +139,7 @@ impl<K: Key, T: Data> WindowedStream<K, T> {
     /// script.record(1, 5).record(2, 7).end();
     /// assert_eq!(script.output(), ["sum@9 12"]);
     /// ```
-    pub fn sum<V: State + AddAssign>(
-        self,
-        of: impl Fn(&T) -> V + Send + Sync + 'static,
-    ) -> Windowed<K, V, T> {
+    pub fn sum<V: Addend>(self, of: impl Fn(&T) -> V + Send + Sync + 'static) -> Windowed<K, V, T> {
         self.aggregate(Sum::new(of))
     }
 

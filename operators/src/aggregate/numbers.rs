@@ -1,12 +1,9 @@
 //! Aggregates to numbers: [`Count`], [`Sum`], [`Mean`].
 
-use std::marker::PhantomData;
-use std::ops::AddAssign;
-
 use pelton_dataflow::record::Data;
-use pelton_state::State;
+use std::marker::PhantomData;
 
-use super::Aggregate;
+use super::{Addend, Aggregate};
 
 /// Counts records.
 pub struct Count<T>(PhantomData<fn(T)>);
@@ -49,7 +46,7 @@ impl<T: Data> Aggregate for Count<T> {
     }
 }
 
-/// Adds up what a function takes from each record.
+/// Adds up what a function takes from each record: see [`Addend`] for sums that are too large.
 pub struct Sum<T, V, F> {
     of: F,
     types: PhantomData<fn(T) -> V>,
@@ -65,7 +62,7 @@ impl<T, V, F: Fn(&T) -> V> Sum<T, V, F> {
 impl<T, V, F> Aggregate for Sum<T, V, F>
 where
     T: Data,
-    V: State + AddAssign,
+    V: Addend,
     F: Fn(&T) -> V + Send + Sync + 'static,
 {
     type In = T;
@@ -75,15 +72,15 @@ where
     const MERGES: bool = true;
 
     fn add(&self, sum: &mut V, value: T) {
-        *sum += (self.of)(&value);
+        sum.increase(&(self.of)(&value));
     }
 
     fn add_ref(&self, sum: &mut V, value: &T) {
-        *sum += (self.of)(value);
+        sum.increase(&(self.of)(value));
     }
 
     fn merge(&self, sum: &mut V, other: V) {
-        *sum += other;
+        sum.increase(&other);
     }
 
     fn result(&self, sum: &V) -> V {

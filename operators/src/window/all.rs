@@ -11,13 +11,12 @@ use pelton_dataflow::record::Data;
 use pelton_dataflow::time::EventTime;
 use pelton_state::{State, TimeDomain};
 use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
 
 use super::aligned::Aligned;
 use super::partials;
 use super::windows::{Cut, Windows};
 use super::{WindowResult, WindowedStream};
-use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
+use crate::aggregate::{Addend, Aggregate, Count, Fold, Reduce, Sum};
 use crate::stream::Stream;
 
 /// The aggregate of all records in one window. Its event time is the last millisecond of the window.
@@ -77,11 +76,8 @@ impl<T: Data> AllWindows<T> {
         self.aggregate(Count::new())
     }
 
-    /// The sum of `of` over the records.
-    pub fn sum<V: State + AddAssign>(
-        self,
-        of: impl Fn(&T) -> V + Send + Sync + 'static,
-    ) -> WindowedAll<V, T> {
+    /// The sum of `of` over the records; of integers it stays at the bound of their type if it is beyond.
+    pub fn sum<V: Addend>(self, of: impl Fn(&T) -> V + Send + Sync + 'static) -> WindowedAll<V, T> {
         self.aggregate(Sum::new(of))
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pelton_operators::over::last;
 use pelton_operators::testing::{Harness, Taps};
-use pelton_operators::{Stream, Tumbling};
+use pelton_operators::{Session, Stream, Tumbling};
 use proptest::prelude::*;
 
 /// Records are (key, amount); windows of 10 ms.
@@ -34,6 +35,34 @@ fn a_sum_of_nothing_is_a_result() {
     let mut script = Harness::new(tens);
     script.record(3, (1, 0)).end();
     assert_eq!(script.output(), ["sum@9 (1, 0, 10, 0)"]);
+}
+
+/// As in ranges: one record with the greatest number makes neither a small sum nor the end of the job.
+#[test]
+fn a_sum_that_is_too_large_stays_at_its_bound() {
+    let ms = Duration::from_millis;
+    let mut script = Harness::new(|input: Stream<i64>, taps| {
+        let keyed = input.key_by(|_| 'k');
+        let tens = keyed.window("tens", Tumbling::of(ms(10))).sum(|n| *n);
+        taps.tap("tens", &tens.out.map(|window| window.value));
+        let visits = keyed.window("visits", Session::gap(ms(5))).sum(|n| *n);
+        taps.tap("visits", &visits.out.map(|window| window.value));
+        let all = input.window_all("all", Tumbling::of(ms(10))).sum(|n| *n as i8);
+        taps.tap("all", &all.out.map(|window| window.value));
+        taps.tap("over", &keyed.over("ranges", |n| *n).features(last(ms(10)).sum()).out.map(|(_, sum)| sum));
+    });
+    script.record(1, i64::MAX - 27).record(9, 100).record(5, 100).end();
+    let mut output = script.output();
+    output.sort();
+    let most = i64::MAX;
+    let over = [most - 27, most, most].map(|sum| format!("over {sum}"));
+    let found: Vec<String> = output.iter().map(|line| line.replace("@1 ", " ").replace("@5 ", " ").replace("@9 ", " ")).collect();
+    let mut expected = vec!["all 127".to_owned(), format!("tens {most}"), format!("visits@13 {most}")];
+    expected.extend(over);
+    expected.sort();
+    let mut found = found;
+    found.sort();
+    assert_eq!(found, expected);
 }
 
 /// Of an accumulator without bytes too: that a key has had records is all that there is to keep.

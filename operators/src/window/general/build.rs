@@ -1,6 +1,5 @@
 //! How windows with settings are written, and how they get into the graph.
 
-use std::ops::AddAssign;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use super::open::KeyWindows;
 use super::running::Running;
 use super::trigger::{AtEnd, Trigger};
 use super::{CountWindows, GlobalWindow, Session, WindowAssigner};
-use crate::aggregate::{Aggregate, Count, Fold, Reduce, Sum};
+use crate::aggregate::{Addend, Aggregate, Count, Fold, Reduce, Sum};
 use crate::keyed_stream::KeyedStream;
 use crate::process::store;
 use crate::stream::Stream;
@@ -288,8 +287,8 @@ impl<K: Key, T: Data, R: Trigger<T>, P: Keeping<T>> FiringWindows<K, T, R, P> {
         self.aggregate(Count::new())
     }
 
-    /// The sum of `of` over the records.
-    pub fn sum<V: State + AddAssign>(
+    /// The sum of `of` over the records; of integers it stays at the bound of their type if it is beyond.
+    pub fn sum<V: Addend>(
         self,
         of: impl Fn(&T) -> V + Send + Sync + 'static,
     ) -> WindowOutputs<WindowUpdate<K, V>, T> {
