@@ -3,13 +3,14 @@
 //! | byte | what |
 //! | --- | --- |
 //! | 0 | what it is the position of: 1 an index, 2 a file, 3 a shard |
-//! | 1 | format version of its kind: 1 of an index and of a file, 2 of a shard |
+//! | 1 | format version of its kind: 1 of an index, 2 of a file and of a shard |
 //! | 2.. | the fields, each a `u64`, little endian |
 //!
-//! Fields: of an index the next index; of a file the offset after the last record and the number
-//! of lines before it; of a shard the least sequence number of the next record, the last one
+//! Fields: of an index the next index; of a file the offset after the last record, the number
+//! of lines before it, and the CRC-32C of the 256 bytes before it, or of as many as there are; of a shard the least sequence number of the next record, the last one
 //! that is to be read, `u64::MAX` if there is none, and the id of the stream: one that was deleted
-//! and created anew counts from 1 again. Version 1 of a shard's position was without the stream.
+//! and created anew counts from 1 again. Version 1 of a shard's position was without the stream, that of a file's
+//! without the checksum.
 
 use pelton_dataflow::source::SplitId;
 
@@ -27,8 +28,8 @@ pub(crate) enum Kind {
 impl Kind {
     fn version(self) -> u8 {
         match self {
-            Self::Index | Self::File => 1,
-            Self::Shard => 2,
+            Self::Index => 1,
+            Self::File | Self::Shard => 2,
         }
     }
 
@@ -71,8 +72,8 @@ pub fn describe(bytes: &[u8]) -> Option<String> {
     let fields: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
     Some(match (kind, &fields[..]) {
         (Kind::Index, [next]) => format!("next is index {next}"),
-        (Kind::File, [offset, 1]) => format!("byte {offset}, after 1 line"),
-        (Kind::File, [offset, lines]) => format!("byte {offset}, after {lines} lines"),
+        (Kind::File, [offset, 1, _]) => format!("byte {offset}, after 1 line"),
+        (Kind::File, [offset, lines, _]) => format!("byte {offset}, after {lines} lines"),
         (Kind::Shard, [next, u64::MAX, _]) => format!("next is sequence number {next}"),
         (Kind::Shard, [next, end, _]) if next > end => format!("read to its end, sequence number {end}"),
         (Kind::Shard, [next, end, _]) => format!("next is sequence number {next}, of up to {end}"),
@@ -115,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_come_back(index: [u64; 1], file: [u64; 2], shard: [u64; 3]) {
+        fn positions_come_back(index: [u64; 1], file: [u64; 3], shard: [u64; 3]) {
             prop_assert_eq!(decode(Kind::Index, &encode(Kind::Index, index), &split()).unwrap(), index);
             prop_assert_eq!(decode(Kind::File, &encode(Kind::File, file), &split()).unwrap(), file);
             prop_assert_eq!(decode(Kind::Shard, &encode(Kind::Shard, shard), &split()).unwrap(), shard);
@@ -127,8 +128,9 @@ mod tests {
     fn positions_of_these_versions_are_read() {
         assert_eq!(decode(Kind::Index, b"\x01\x01\x2a\0\0\0\0\0\0\0", &split()).unwrap(), [42]);
         assert_eq!(
-            decode(Kind::File, b"\x02\x01\0\x01\0\0\0\0\0\0\x07\0\0\0\0\0\0\0", &split()).unwrap(),
-            [256, 7]
+            decode(Kind::File, b"\x02\x02\0\x01\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0", &split())
+                .unwrap(),
+            [256, 7, 9]
         );
         let shard =
             b"\x03\x02\x2a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04\x05\x06\x07\x08";
@@ -139,8 +141,8 @@ mod tests {
     fn positions_are_said_as_their_sources_would() {
         for (bytes, said) in [
             (encode(Kind::Index, [7]), "next is index 7"),
-            (encode(Kind::File, [256, 7]), "byte 256, after 7 lines"),
-            (encode(Kind::File, [12, 1]), "byte 12, after 1 line"),
+            (encode(Kind::File, [256, 7, 9]), "byte 256, after 7 lines"),
+            (encode(Kind::File, [12, 1, 9]), "byte 12, after 1 line"),
             (encode(Kind::Shard, [1001, u64::MAX, 9]), "next is sequence number 1001"),
             (encode(Kind::Shard, [1001, 5000, 9]), "next is sequence number 1001, of up to 5000"),
             (encode(Kind::Shard, [5001, 5000, 9]), "read to its end, sequence number 5000"),
@@ -155,7 +157,7 @@ mod tests {
             &encode(Kind::Index, [7, 8]),
             &encode(Kind::Shard, [7, 8]),
             b"\x03\x01\x2a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
-            &[&encode(Kind::File, [7, 8])[..], b"x"].concat(),
+            &[&encode(Kind::File, [7, 8, 9])[..], b"x"].concat(),
         ] {
             assert_eq!(describe(unknown), None, "{unknown:?}");
         }

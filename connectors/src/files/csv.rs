@@ -80,7 +80,7 @@ impl CsvParser {
 
     fn read_header(&mut self, path: &Path, max_row_bytes: usize) -> Result<()> {
         let wrong = |reason: String| Error::Header { path: path.to_owned(), reason };
-        let mut window = Window::open(path, 0)?;
+        let mut window = Window::open(path, 0, None)?;
         loop {
             let blank = leading_breaks(window.bytes());
             match self.find(&window.bytes()[blank..], window.at_end()) {

@@ -27,6 +27,8 @@ pub(super) struct Place {
 struct Overlong {
     head: Vec<u8>,
     bytes: u64,
+    /// The [`Window::check`] of where it begins.
+    check: u32,
 }
 
 pub(super) struct Reader<T, P> {
@@ -46,17 +48,18 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
         position: Option<&[u8]>,
         max_row_bytes: usize,
     ) -> Result<Self> {
-        let place = match position {
+        let (place, known) = match position {
             Some(bytes) => {
-                let [offset, lines] = position::decode(Kind::File, bytes, split)?;
-                Place { offset, lines }
+                let [offset, lines, check] = position::decode(Kind::File, bytes, split)?;
+                // More than a checksum has is no checksum of this file.
+                (Place { offset, lines }, Some(u32::try_from(check).unwrap_or(u32::MAX)))
             }
             None => {
                 let (offset, lines) = parser.preamble();
-                Place { offset, lines }
+                (Place { offset, lines }, None)
             }
         };
-        let window = Window::open(path, place.offset)?;
+        let window = Window::open(path, place.offset, known)?;
         Ok(Self { parser, window, place, max_row_bytes, overlong: None, item: std::marker::PhantomData })
     }
 
@@ -94,7 +97,7 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
         overlong.bytes += line as u64;
         self.window.consume(taken);
         let is_over = end.is_some() || self.window.at_end();
-        if is_over && let Some(Overlong { head, bytes }) = self.overlong.take() {
+        if is_over && let Some(Overlong { head, bytes, .. }) = self.overlong.take() {
             let reason = format!("the line has {bytes} bytes, more than the limit of {}", self.max_row_bytes);
             self.note_line(out);
             out.rejected.push((self.place.lines + 1, reason, head));
@@ -137,7 +140,7 @@ impl<T: Data, P: RowParser<T>> Reader<T, P> {
             Some(end) if end <= self.max_row_bytes => {
                 self.reject(self.parser.unended(self.max_row_bytes), end + 1, out);
             }
-            _ => self.overlong = Some(Overlong { head: Vec::new(), bytes: 0 }),
+            _ => self.overlong = Some(Overlong { head: Vec::new(), bytes: 0, check: self.window.check() }),
         }
     }
 }
@@ -161,6 +164,7 @@ impl<T: Data, P: RowParser<T>> SplitReader for Reader<T, P> {
     }
 
     fn position(&self) -> Vec<u8> {
-        position::encode(Kind::File, [self.place.offset, self.place.lines])
+        let check = self.overlong.as_ref().map_or_else(|| self.window.check(), |overlong| overlong.check);
+        position::encode(Kind::File, [self.place.offset, self.place.lines, u64::from(check)])
     }
 }

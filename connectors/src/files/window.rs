@@ -13,11 +13,16 @@ use crate::error::{Error, Result};
 /// parsing, little enough for the cache.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Bytes before a position that it is known by again: of a file that was replaced by another, a line may begin at the same
+/// byte. More than the last line mostly has, and little beside what is read at once.
+const KNOWN_BY: usize = 256;
+
 /// A buffer over a file: bytes are read at its end and consumed from its start.
 pub(super) struct Window {
     path: PathBuf,
     file: File,
-    /// Bytes of the file lie from `start` to `end`; the rest is room, cleared once and not each time.
+    /// Bytes of the file lie from `start` to `end`; the rest is room, cleared once and not each time. Of what has been consumed
+    /// the last [`KNOWN_BY`] bytes stay before `start`.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -27,8 +32,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Opens `path`, to be read from byte `offset` on.
-    pub fn open(path: &Path, offset: u64) -> Result<Self> {
+    /// Opens `path`, to be read from byte `offset` on. If it was read before, `known` is the [`check`](Self::check) of what came
+    /// before that byte then.
+    pub fn open(path: &Path, offset: u64, known: Option<u32>) -> Result<Self> {
         let mut file = File::open(path).map_err(|source| explain("open", path, source))?;
         let metadata = file.metadata().map_err(Error::io("look at", path))?;
         if metadata.is_dir() {
@@ -39,18 +45,27 @@ impl Window {
         if offset > metadata.len() {
             return Err(changed("it is shorter now"));
         }
-        if offset > 0 {
-            let mut before = [0];
-            file.seek(SeekFrom::Start(offset - 1)).map_err(Error::io("seek in", path))?;
-            file.read_exact(&mut before).map_err(Error::io("read", path))?;
-            if !matches!(before[0], b'\n' | b'\r') && offset != metadata.len() {
+        let start = usize::try_from(offset).unwrap_or(KNOWN_BY).min(KNOWN_BY);
+        // With a byte more than the file has, its end is found without making room.
+        let left = usize::try_from(metadata.len() - offset).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; KNOWN_BY + READ_BYTES.min(left.saturating_add(1))];
+        if start > 0 {
+            file.seek(SeekFrom::Start(offset - start as u64)).map_err(Error::io("seek in", path))?;
+            file.read_exact(&mut buffer[..start]).map_err(Error::io("read", path))?;
+            if !matches!(buffer[start - 1], b'\n' | b'\r') && offset != metadata.len() {
                 return Err(changed("no line begins there now"));
             }
         }
-        // With a byte more than the file has, its end is found without making room.
-        let left = usize::try_from(metadata.len() - offset).unwrap_or(usize::MAX);
-        let buffer = vec![0; READ_BYTES.min(left.saturating_add(1))];
-        Ok(Self { path: path.to_owned(), file, buffer, start: 0, end: 0, offset, at_end: false })
+        let window = Self { path: path.to_owned(), file, buffer, start, end: start, offset, at_end: false };
+        if known.is_some_and(|known| known != window.check()) {
+            return Err(changed("what lies before that is not what was read"));
+        }
+        Ok(window)
+    }
+
+    /// The checksum of the last bytes before what is not consumed.
+    pub fn check(&self) -> u32 {
+        crc32c::crc32c(&self.buffer[self.start.saturating_sub(KNOWN_BY)..self.start])
     }
 
     /// The bytes that are there and not consumed.
@@ -76,8 +91,9 @@ impl Window {
 
     /// Reads more behind them; returns how many bytes came.
     pub fn fill(&mut self) -> Result<usize> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        let first = self.start.saturating_sub(KNOWN_BY);
+        self.buffer.copy_within(first..self.end, 0);
+        (self.start, self.end) = (self.start - first, self.end - first);
         if self.end == self.buffer.len() {
             self.buffer.resize((2 * self.end).max(READ_BYTES), 0);
         }

@@ -225,12 +225,18 @@ fn a_file_that_was_changed_is_not_read_on() {
     // Before a job is taken over to read on, its sources are asked whether they can.
     let check = |status| enumerator.check(&[split(status, &position)]);
     check(SplitStatus::Active).unwrap();
-    for (content, what) in [("1\n", "it is shorter now"), ("1\n2222\n", "no line begins there now")] {
+    for (content, what) in [
+        ("1\n", "it is shorter now"),
+        ("1\n2222\n", "no line begins there now"),
+        ("1\n23\n3\n", "what lies before that is not what was read"),
+    ] {
         fs::write(&path, content).unwrap();
         for message in [messages(open(&source, &path, Some(&position))), messages(check(SplitStatus::Active))]
         {
             assert!(message.contains("which had read up to byte 5") && message.contains(what), "{message}");
         }
+    fs::write(&path, "1\n22\n4\n5\n").unwrap();
+    check(SplitStatus::Active).expect("what lies behind it may be new");
         check(SplitStatus::Finished).expect("nothing more is read of it");
     }
     fs::remove_file(&path).unwrap();
