@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use pelton_dataflow::graph::{Graph, GraphBuilder, GraphErrors, NewNode, NodeId, Ranks, WiringError};
 use pelton_dataflow::source::Source;
-use pelton_state::{fingerprint, reads_back};
+use pelton_state::{reads_back, shape_or_name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -57,7 +57,7 @@ impl SharedGraph {
         if let Err(error) = reads_back::<T>() {
             self.mistake(operator, error.to_string(), at);
         }
-        fingerprint::<T>().map_or_else(|_| std::any::type_name::<T>().to_owned(), |shape| shape.to_string())
+        shape_or_name::<T>()
     }
 
     /// Notes a mistake in a setting of `operator`.

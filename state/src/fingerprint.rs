@@ -36,6 +36,12 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// The fingerprint of `T` as text; the name of a type that cannot be traced, where nobody states a version for it.
+#[must_use]
+pub fn shape_or_name<T: DeserializeOwned>() -> String {
+    fingerprint::<T>().map_or_else(|_| std::any::type_name::<T>().to_owned(), |shape| shape.to_string())
+}
+
 /// The fingerprint of `T`.
 ///
 /// # Errors

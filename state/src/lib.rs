@@ -46,7 +46,7 @@ mod warm;
 
 pub use error::StateError;
 pub use files::{Backend, KeyedAck, StoredFile};
-pub use fingerprint::{Fingerprint, fingerprint, key_reads_back, reads_back};
+pub use fingerprint::{Fingerprint, fingerprint, key_reads_back, reads_back, shape_or_name};
 pub use keyed::KeyedState;
 pub use panes::Panes;
 pub use spec::{ListTable, MapTable, State, StateSpec, TableKey, TableValue};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::StateError;
-use crate::fingerprint::{fingerprint, key_reads_back, reads_back};
+use crate::fingerprint::{fingerprint, key_reads_back, reads_back, shape_or_name};
 
 /// The state that holds an operator's one struct per key.
 pub const VALUE: &str = "value";
@@ -239,7 +239,7 @@ impl<S: State> StateSpec<S> {
 
 fn key_shape<K: Key>() -> Result<String, StateError> {
     key_reads_back::<K>()?;
-    Ok(fingerprint::<K>().map_or_else(|_| std::any::type_name::<K>().to_owned(), |f| f.to_string()))
+    Ok(shape_or_name::<K>())
 }
 
 fn shape_of<T: DeserializeOwned + 'static>(_table: &'static str) -> Result<String, StateError> {

@@ -90,6 +90,21 @@ pub fn is_void(found: &[Found], index: usize) -> bool {
     }
 }
 
+/// The entries of the branch that the end of the log is on, the newest first: whatever is before a takeover and after what it
+/// began from is of another one.
+pub fn branch(found: &[Found]) -> impl Iterator<Item = &Found> {
+    let mut below = u64::MAX;
+    found.iter().enumerate().rev().filter_map(move |(index, one)| {
+        if one.sequence > below || is_void(found, index) {
+            return None;
+        }
+        if let Ok(Entry::Takeover(takeover)) = &one.entry {
+            below = takeover.base.unwrap_or(0);
+        }
+        Some(one)
+    })
+}
+
 /// What a generation begins with.
 #[derive(Debug)]
 pub struct Begun {
@@ -296,22 +311,18 @@ fn base_of(store: &CheckpointStore, from: &StartFrom, found: &[Found]) -> Result
 /// The newest valid checkpoint on the branch that the log's end is on.
 fn newest(store: &CheckpointStore, found: &[Found]) -> Result<Base, StateError> {
     let mut skipped = Vec::new();
-    let mut below = u64::MAX;
-    for (index, one) in found.iter().enumerate().rev() {
-        if one.sequence > below || is_void(found, index) {
-            continue;
-        }
+    for one in branch(found) {
         match &one.entry {
             Ok(Entry::Checkpoint(manifest)) => {
                 return Ok((Some((one.sequence, (**manifest).clone())), skipped));
             }
-            Ok(Entry::Takeover(Takeover { base: Some(base), .. })) => {
-                if !found.iter().any(|one| one.sequence == *base) {
-                    return Err(no_such(store, *base, found));
+            Ok(Entry::Takeover(takeover)) => {
+                if let Some(base) = takeover.base
+                    && !found.iter().any(|one| one.sequence == base)
+                {
+                    return Err(no_such(store, base, found));
                 }
-                below = *base;
             }
-            Ok(Entry::Takeover(Takeover { base: None, .. })) => below = 0,
             Err(problem) => {
                 error!(
                     file = store.full(&path_of(one.sequence)),

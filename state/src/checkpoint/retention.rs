@@ -128,18 +128,8 @@ fn plan(found: &[Found], keep: usize) -> Option<(Vec<u64>, Vec<String>)> {
 
 /// The checkpoints of the branch that the end of the log is on, newest first.
 fn lineage(found: &[Found]) -> Vec<u64> {
-    let mut below = u64::MAX;
-    let mut lineage = Vec::new();
-    for (index, one) in found.iter().enumerate().rev().filter(|(_, one)| one.entry.is_ok()) {
-        if one.sequence > below || log::is_void(found, index) {
-            continue;
-        }
-        match &one.entry {
-            Ok(Entry::Takeover(takeover)) => below = takeover.base.unwrap_or(0),
-            _ => lineage.push(one.sequence),
-        }
-    }
-    lineage
+    let is_checkpoint = |one: &&Found| matches!(one.entry, Ok(Entry::Checkpoint(_)));
+    log::branch(found).filter(is_checkpoint).map(|one| one.sequence).collect()
 }
 
 /// The paths that the checkpoints among `found` name whose sequence number `counts`.
