@@ -43,10 +43,22 @@ pub struct Json;
 impl<T: DeserializeOwned> Decode<T> for Json {
     #[inline]
     fn decode(&self, bytes: &[u8]) -> Result<T, String> {
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+        serde_json::from_slice(bytes).map_err(|error| json_problem(&error))
     }
     fn name(&self) -> &'static str {
         "JSON"
+    }
+}
+
+/// What the parser says. It counts lines within the record, which nearly always is one: only its column is of use, beside the
+/// place of the record.
+fn json_problem(error: &serde_json::Error) -> String {
+    let (line, column, text) = (error.line(), error.column(), error.to_string());
+    let Some(problem) = text.strip_suffix(&format!(" at line {line} column {column}")) else { return text };
+    match (line, column) {
+        (..=1, 0) => problem.to_owned(),
+        (..=1, _) => format!("{problem} at its byte {column}"),
+        _ => format!("{problem} in its line {line} at byte {column}"),
     }
 }
 
@@ -161,7 +173,7 @@ mod tests {
         assert_eq!(bytes, b"[7,\"x\"]");
         assert_eq!(Json.decode(&bytes), Ok((7u8, "x".to_owned())));
         let wrong: Result<(u8, String), _> = Json.decode(b"[7]");
-        assert_eq!(wrong.unwrap_err(), "invalid length 1, expected a tuple of size 2 at line 1 column 3");
+        assert_eq!(wrong.unwrap_err(), "invalid length 1, expected a tuple of size 2 at its byte 3");
 
         bytes.clear();
         Bincode.encode(&7u32, &mut bytes).unwrap();

@@ -150,6 +150,10 @@ impl<T: Data> Source for Generator<T> {
         }))
     }
 
+    fn counted_in(&self) -> &'static str {
+        "index"
+    }
+
     fn describe(&self) -> String {
         let count =
             if self.count == u64::MAX { "without end".to_owned() } else { format!("of {}", self.count) };

@@ -78,6 +78,10 @@ impl<T: Data> Source for Values<T> {
         Ok(Box::new(Reader { values: self.values.clone(), times: self.times.clone(), stripe, next }))
     }
 
+    fn counted_in(&self) -> &'static str {
+        "index"
+    }
+
     fn describe(&self) -> String {
         format!("{} values", self.len())
     }

@@ -119,7 +119,7 @@ pub struct OperatorError {
 /// but the record's bytes. So the same record is malformed whenever it is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "malformed record in {split} at {position}: {reason}; send such records to a stream of their own with `.dead_letters()`"
+    "malformed record in {split} at {counted_in} {position}: {reason}; send such records to a stream of their own with `.dead_letters()`"
 )]
 pub struct Malformed {
     /// Source and split, as `payments/shard-0`.
@@ -130,6 +130,8 @@ pub struct Malformed {
     pub reason: String,
 }
 
+    /// What the split counts: see [`Source::counted_in`](crate::source::Source::counted_in).
+    pub counted_in: &'static str,
 /// What an enumerator says once the input that it has listed the splits of is no more, or another one
 /// stands in its place. Other failures may pass, and a job goes on with the splits that it knows; after this
 /// one it would wait for what never comes, and so it fails.

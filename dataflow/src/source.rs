@@ -215,6 +215,11 @@ pub trait Source: Send + Sync + 'static {
     /// Where it reads, for `explain`: `shard log payments in ./data`.
     fn describe(&self) -> String;
 
+    /// What the positions of its records count, for messages: `line`, `sequence number`.
+    fn counted_in(&self) -> &'static str {
+        "position"
+    }
+
     /// The files or directories it reads, if that is what it does: a job that writes there too is
     /// refused.
     fn locations(&self) -> Vec<PathBuf> {

@@ -145,13 +145,13 @@ fn malformed_and_wrongly_typed_json_goes_to_the_dead_letters_with_split_and_posi
     assert_eq!(readings, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
     let letters = letters.committed();
     let expected = [
-        (2, "EOF while parsing a value at line 1 column"),
-        (3, "invalid type: string \"1\", expected i32 at line 1 column"),
-        (4, "invalid value: integer `3000000000`, expected i32 at line 1 column"),
-        (5, "invalid type: null, expected i32 at line 1 column"),
-        (6, "missing field `value` at line 1 column"),
-        (7, "EOF while parsing a value at line 1 column 0"),
-        (8, "expected value at line 1 column 1"),
+        (2, "EOF while parsing a value at its byte "),
+        (3, "invalid type: string \"1\", expected i32 at its byte "),
+        (4, "invalid value: integer `3000000000`, expected i32 at its byte "),
+        (5, "invalid type: null, expected i32 at its byte "),
+        (6, "missing field `value` at its byte "),
+        (7, "EOF while parsing a value"),
+        (8, "expected value at its byte 1"),
     ];
     assert_eq!(letters.len(), expected.len());
     for (letter, (position, reason)) in letters.iter().zip(expected) {
@@ -171,7 +171,10 @@ fn a_malformed_record_without_dead_letters_fails_the_job_with_its_place() {
     });
     let message = result.unwrap_err().to_string();
     assert!(message.contains("operator `in` failed on worker"), "{message}");
-    assert!(message.contains("malformed record in in/shardId-000000000000 at 2: "), "{message}");
+    assert!(
+        message.contains("malformed record in in/shardId-000000000000 at sequence number 2: "),
+        "{message}"
+    );
     assert!(message.contains("`.dead_letters()`"), "{message}");
 }
 
@@ -187,7 +190,10 @@ fn a_record_that_is_malformed_twice_ends_the_job() {
     });
     let message = result.unwrap_err().to_string();
     assert!(message.starts_with("the job failed after 1 restart: operator `in` failed"), "{message}");
-    assert!(message.contains("malformed record in in/shardId-000000000000 at 2: "), "{message}");
+    assert!(
+        message.contains("malformed record in in/shardId-000000000000 at sequence number 2: "),
+        "{message}"
+    );
     assert!(message.contains("`.dead_letters()`; it was read again"), "{message}");
 }
 

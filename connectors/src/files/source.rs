@@ -98,6 +98,10 @@ impl<T: Data, R: Rows<T>> Source for FileSource<T, R> {
         Ok(Box::new(read::<T, R>(&self.rows, split, position, self.max_row_bytes)?))
     }
 
+    fn counted_in(&self) -> &'static str {
+        "line"
+    }
+
     fn describe(&self) -> String {
         let mut text = self.rows.name().to_owned();
         for (i, path) in self.paths.iter().enumerate() {

@@ -117,6 +117,10 @@ impl<T: Data, F: Decode<T>> Source for LogSource<T, F> {
         Ok(Box::new(reader))
     }
 
+    fn counted_in(&self) -> &'static str {
+        "sequence number"
+    }
+
     fn describe(&self) -> String {
         let until = if self.is_bounded { ", until its end" } else { "" };
         format!("shard log {}, {}{until}", self.address, self.format.name())

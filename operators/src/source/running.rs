@@ -123,7 +123,8 @@ where
                 let raw = Rejected::text(&raw);
                 Rejected { split: split.name.to_string(), position, reason, raw }
             });
-            send_rejected(letters, self.aside, &origin, out).map_err(OpError::from)?;
+            send_rejected(letters, (self.aside, self.source.counted_in()), &origin, out)
+                .map_err(OpError::from)?;
         }
         let (mut records, mut times_seen) = timed(values, times, &self.watermarks);
         let Watermarks { generator, reject_ahead, clamp_ahead, .. } = &self.watermarks;
@@ -132,7 +133,7 @@ where
             let letters = reject_times(&mut records, check, &split.name, &positions);
             times_seen = TimesSeen::of(&records);
             // A time that is wrong by the clock may be right at the next try.
-            send_rejected(letters.into_iter(), self.aside, &origin, out)
+            send_rejected(letters.into_iter(), (self.aside, self.source.counted_in()), &origin, out)
                 .map_err(|malformed| malformed.to_string())?;
         }
         let cut = clamp_ahead.map_or(EventTime::END, |limit| EventTime(check.now_ms) + limit);
@@ -258,10 +259,10 @@ where
                 Some(member) => member.reached(split.watermark),
                 None => {}
             }
-        }
             if let Some(aligned) = self.watermarks.aligned.as_ref().filter(|_| idle_after.is_none()) {
                 split.tell_silence(now_us, &aligned.group);
             }
+        }
         let active = self.splits.iter().filter(|split| split.state.status == SplitStatus::Active);
         let least = active.map(|split| split.watermark).min();
         least.map_or(SourceTime::Idle, SourceTime::Active)
@@ -367,7 +368,7 @@ fn reject_times<T: Data>(
 
 fn send_rejected(
     letters: impl Iterator<Item = Rejected>,
-    aside: Aside,
+    (aside, counted_in): (Aside, &'static str),
     origin: &Origin,
     out: &mut Outputs,
 ) -> Result<(), Malformed> {
@@ -375,7 +376,7 @@ fn send_rejected(
     for letter in letters {
         if aside == Aside::Nothing {
             let Rejected { split, position, reason, .. } = letter;
-            return Err(Malformed { split, position, reason });
+            return Err(Malformed { split, counted_in, position, reason });
         }
         records.push(Record::new(EventTime::MIN, letter));
     }

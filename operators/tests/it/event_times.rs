@@ -59,7 +59,8 @@ fn without_dead_letters_such_a_time_fails_the_job_and_says_what_to_do() {
     job.source("in", Values::of([5, i64::MAX])).watermarks(in_order()).sink("records", sink);
     let message = run(job).unwrap_err();
     assert!(
-        message.contains("malformed record in in/values at 1: its event time, 9223372036854775807 ms"),
+        message
+            .contains("malformed record in in/values at position 1: its event time, 9223372036854775807 ms"),
         "{message}"
     );
     assert!(message.contains("`.dead_letters()`"), "{message}");
