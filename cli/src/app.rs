@@ -92,6 +92,7 @@ fn dispatch(own_args: OwnArgs<'_>, build: Build<'_>) -> Result<ExitCode> {
     let command = config.apply(command, own_args)?;
     let matches =
         command.clone().try_get_matches_from(&line).map_err(|error| usage::told(error, command, &line))?;
+    let known = self::command(own_args);
     match matches.subcommand() {
         Some(("checkpoints", matches)) => {
             let place = PlaceFlags::from_arg_matches(matches)?;
@@ -100,16 +101,17 @@ fn dispatch(own_args: OwnArgs<'_>, build: Build<'_>) -> Result<ExitCode> {
         Some(("explain", matches)) => {
             explain::explain(&build(matches)?, &ExplainFlags::from_arg_matches(matches)?)
         }
-        Some((_, matches)) => start(matches, &config, build),
-        None => start(&matches, &config, build),
+        Some((_, matches)) => start(matches, &config, build, &known),
+        None => start(&matches, &config, build, &known),
     }
 }
 
-fn start(matches: &ArgMatches, config: &ConfigFile, build: Build<'_>) -> Result<ExitCode> {
+fn start(matches: &ArgMatches, config: &ConfigFile, build: Build<'_>, command: &Command) -> Result<ExitCode> {
     let flags = RunFlags::from_arg_matches(matches)?;
     let settings = flags.settings(config)?;
     settings.check()?;
     console::start_log(if flags.display.status == StatusFlag::Off { &[] } else { &["pelton"] });
+    usage::unknown_variables(command).iter().for_each(|told| tracing::warn!("{told}"));
     run::run(build(matches)?, flags.place.job_id(), settings, &flags.display)
 }
 

@@ -176,10 +176,14 @@ fn remedy_of(error: &(dyn StdError + Send + Sync + 'static)) -> Remedy {
 
 fn remedy_of_job(error: &JobError) -> Remedy {
     match error {
-        JobError::Settings { .. }
-        | JobError::Directory { .. }
-        | JobError::Connector { .. }
-        | JobError::Metrics { .. } => Remedy::Configuration,
+        JobError::Settings { .. } | JobError::Directory { .. } | JobError::Metrics { .. } => {
+            Remedy::Configuration
+        }
+        // Its settings may be right, and who has the lock may end.
+        JobError::Connector { cause, .. } => match cause.downcast_ref() {
+            Some(ConnectorError::Log(LogError::Locked { .. })) => Remedy::Retry,
+            _ => Remedy::Configuration,
+        },
         JobError::Lost { .. } => Remedy::TakenOver,
         JobError::State(error) => remedy_of_state(error),
         JobError::Incompatible { .. } => Remedy::IncompatibleState,
@@ -213,7 +217,10 @@ fn remedy_of_log(error: &LogError) -> Remedy {
     match error {
         LogError::Corrupt { .. } => Remedy::CorruptData,
         LogError::UnsupportedVersion { .. } => Remedy::IncompatibleState,
-        LogError::Io { .. } | LogError::NotWritten { .. } | LogError::WriterFailed { .. } => Remedy::Retry,
+        LogError::Io { .. }
+        | LogError::NotWritten { .. }
+        | LogError::WriterFailed { .. }
+        | LogError::Locked { .. } => Remedy::Retry,
         _ => Remedy::Configuration,
     }
 }
@@ -247,6 +254,10 @@ mod tests {
         assert_eq!(Error::from("a message").remedy(), Remedy::Configuration);
         let corrupt = LogError::Corrupt { file: "f".into(), offset: 7, what: "w".to_owned() };
         assert_eq!(Error::from(ConnectorError::from(corrupt)).remedy(), Remedy::CorruptData);
+        let locked = || LogError::Locked { stream: "s".to_owned(), file: "f".into() };
+        let cause = ConnectorError::from(locked()).into();
+        assert_eq!(job(JobError::Connector { kind: "sink", name: "s".to_owned(), cause }), Remedy::Retry);
+        assert_eq!(Error::from(locked()).remedy(), Remedy::Retry);
     }
 
     #[test]

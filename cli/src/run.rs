@@ -14,6 +14,7 @@ use pelton_dataflow::clock::{Clock, SystemClock};
 use pelton_dataflow::graph::Graph;
 use pelton_runtime::job::Watcher;
 use pelton_runtime::signals::Signals;
+use pelton_runtime::status::Phase;
 use pelton_runtime::{Job, JobReport, JobSettings, JobSpec};
 
 use crate::error::{Error, Remedy, Result};
@@ -22,6 +23,9 @@ use crate::{console, status_line, summary, units};
 
 /// How often the line on a terminal changes: as often as it can be read.
 const LINE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the job has begun.
+const BEGUN_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs `graph` until it ends, is stopped, or fails for good.
 pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &DisplayFlags) -> Result<ExitCode> {
@@ -32,13 +36,12 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
     let signals = Signals::listen()?;
     let job = Job::start(JobSpec::new(id, graph, settings))?;
     signals.stop(job.stopper())?;
-    if flags.status != StatusFlag::Off {
-        console::say(&begins);
-    }
-    let display = Display::start(job.watcher(), flags);
+    let begins = Arc::new(Mutex::new(Some(begins).filter(|_| flags.status != StatusFlag::Off)));
+    let display = Display::start(job.watcher(), flags, begins.clone());
     let ended = job.wait();
     drop(display);
     let report = ended?;
+    say_once(&begins);
     if flags.status != StatusFlag::Off {
         console::say(&summary::summary(&report));
     }
@@ -46,6 +49,13 @@ pub(crate) fn run(graph: Graph, id: String, settings: JobSettings, flags: &Displ
         write_report(&report, path)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what it runs with, if that was not said before.
+fn say_once(begins: &Mutex<Option<String>>) {
+    if let Some(line) = begins.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        console::say(&line);
+    }
 }
 
 /// What it runs with, in a line: where to look when something is not as expected.
@@ -100,7 +110,8 @@ struct Display {
 }
 
 impl Display {
-    fn start(watcher: Watcher, flags: &DisplayFlags) -> Self {
+    /// Says `begins` once the job has begun: before that it may be refused.
+    fn start(watcher: Watcher, flags: &DisplayFlags, begins: Arc<Mutex<Option<String>>>) -> Self {
         let is_over = Arc::<(Mutex<bool>, Condvar)>::default();
         let updates = flags.status == StatusFlag::Auto && console::is_terminal();
         let every = if updates { LINE_EVERY } else { flags.status_interval };
@@ -110,8 +121,21 @@ impl Display {
         let show = {
             let is_over = is_over.clone();
             move || {
-                while !waited(&is_over, every) {
-                    let line = status_line::line(&watcher.status(), SystemClock.now_ms());
+                let (mut has_begun, mut silent_for) = (false, Duration::ZERO);
+                while !waited(&is_over, if has_begun { every } else { BEGUN_EVERY }) {
+                    let status = watcher.status();
+                    if !has_begun {
+                        has_begun = status.phase != Phase::Starting;
+                        if has_begun {
+                            say_once(&begins);
+                        }
+                        silent_for += BEGUN_EVERY;
+                        if !updates && (has_begun || silent_for < every) {
+                            continue;
+                        }
+                        silent_for = Duration::ZERO;
+                    }
+                    let line = status_line::line(&status, SystemClock.now_ms());
                     if updates { console::set_status_line(&line) } else { console::say(&line) }
                 }
             }

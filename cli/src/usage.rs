@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// What is wrong with the value, without the flag that it is not from.
 pub(crate) fn problem_of(error: &clap::Error) -> String {
@@ -43,6 +44,25 @@ pub(crate) fn told(error: clap::Error, mut command: Command, line: &[OsString]) 
         None => error.into(),
     }
 }
+
+/// What to say of environment variables that look like settings of a job, and are none of `command`.
+pub(crate) fn unknown_variables(command: &Command) -> Vec<String> {
+    let all = std::iter::once(command).chain(command.get_subcommands()).flat_map(Command::get_arguments);
+    let known: Vec<&str> = all.filter_map(|arg| arg.get_env()?.to_str()).collect();
+    let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut unknown: Vec<String> =
+        given.filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str())).collect();
+    unknown.sort_unstable();
+    let told = unknown.iter().map(|name| {
+        let meant =
+            nearest(name, &known).map_or_else(String::new, |known| format!("; did you mean {known}?"));
+        format!("the environment variable {name} is no setting of a job and is passed over{meant}")
+    });
+    told.collect()
+}
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "PELTON_";
 
 /// Whether `arg` stands on the command line.
 fn is_typed(arg: &Arg, line: &[OsString]) -> bool {

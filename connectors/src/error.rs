@@ -236,6 +236,9 @@ pub enum Error {
         /// What the log says of the first that does not fit.
         reason: String,
     },
+    /// The stream of a sink is not there.
+    #[error("{0}; or have the sink create it, with `.create_if_missing(shards)`")]
+    NoStream(pelton_streams::Error),
     /// The shard log refused. Its message holds its cause.
     #[error("{0}")]
     Log(pelton_streams::Error),

@@ -28,6 +28,12 @@ impl OpError {
         self.0
     }
 
+    /// The `E` that it was made from, if it was.
+    #[must_use]
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+
     /// Whether it was made from an `E`.
     #[must_use]
     pub fn is<E: Error + 'static>(&self) -> bool {
@@ -124,14 +130,14 @@ pub struct OperatorError {
 pub struct Malformed {
     /// Source and split, as `payments/shard-0`.
     pub split: String,
+    /// What the split counts: see [`Source::counted_in`](crate::source::Source::counted_in).
+    pub counted_in: &'static str,
     /// Its position in the split's own count.
     pub position: u64,
     /// What is wrong with it.
     pub reason: String,
 }
 
-    /// What the split counts: see [`Source::counted_in`](crate::source::Source::counted_in).
-    pub counted_in: &'static str,
 /// What an enumerator says once the input that it has listed the splits of is no more, or another one
 /// stands in its place. Other failures may pass, and a job goes on with the splits that it knows; after this
 /// one it would wait for what never comes, and so it fails.

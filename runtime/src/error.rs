@@ -45,14 +45,14 @@ pub enum JobError {
         problem: String,
     },
     /// A source or sink cannot be opened.
-    #[error("cannot open {kind} `{name}`: {message}")]
+    #[error("cannot open {kind} `{name}`: {cause}")]
     Connector {
         /// `source` or `sink`.
         kind: &'static str,
         /// Its name in the graph.
         name: String,
         /// What it said.
-        message: String,
+        cause: OpError,
     },
     /// An operator failed, and the restart strategy gave up.
     #[error("the job failed{}: {message}", attempts(*.restarts))]
@@ -105,7 +105,7 @@ fn attempts(restarts: u32) -> String {
 impl JobError {
     pub(crate) fn connector(kind: &'static str, name: &str) -> impl FnOnce(OpError) -> Self {
         let name = name.to_owned();
-        move |error| Self::Connector { kind, name, message: error.to_string() }
+        move |cause| Self::Connector { kind, name, cause }
     }
 
     pub(crate) fn directory(

@@ -7,7 +7,7 @@ use pelton_dataflow::clock::{Clock, SystemClock, monotonic_ns};
 use pelton_dataflow::graph::Graph;
 use pelton_state::checkpoint::store::CheckpointStore;
 use serde::Serialize;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::driver::{self, End, JobContext, Wishes};
 use crate::error::JobError;
@@ -58,6 +58,7 @@ impl Job {
     pub fn start(spec: JobSpec) -> Result<JobHandle, JobError> {
         spec.settings.check()?;
         places::check(&spec.graph, &spec.settings)?;
+        tell_of_idle_workers(&spec.graph, &spec.settings);
         let mut ground = Ground::take(&spec.settings)?;
         forget_other_workers(&spec.settings)?;
         let store = CheckpointStore::open(&spec.settings.checkpoint_dir)?;
@@ -89,6 +90,18 @@ impl Job {
             })
             .map_err(|source| JobError::Thread { name, source })?;
         Ok(JobHandle { stopper: Stopper { wishes }, board, thread: Some(thread) })
+    }
+}
+
+/// Key groups are what workers share: whoever has none does nothing for a keyed operator. Other operators can do with
+/// more, so that it is no mistake, as it is in Flink.
+fn tell_of_idle_workers(graph: &Graph, settings: &JobSettings) {
+    let (workers, groups) = (settings.workers, usize::from(settings.key_groups));
+    if graph.has_keyed_state() && workers > groups {
+        warn!(
+            "{} of the {workers} workers have nothing to do for keyed operators, whose keys lie in {groups} key groups: run with at most {groups} workers (`key_groups` is fixed when a job first runs)",
+            workers - groups
+        );
     }
 }
 

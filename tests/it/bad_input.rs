@@ -359,8 +359,20 @@ fn a_stream_that_is_not_there_is_told_with_those_that_are() {
     let unknown = message(&home.stream("payment"));
     assert!(unknown.contains("source `in`") && unknown.contains("there is no stream `payment`"), "{unknown}");
     assert!(unknown.contains("`payments`") || unknown.contains(": payments"), "{unknown}");
-    let missing = message(&LogAddress::new(home.path("nowhere"), "payments"));
+    let nowhere = LogAddress::new(home.path("nowhere"), "payments");
+    let missing = message(&nowhere);
     assert!(missing.contains("nowhere does not exist"), "{missing}");
+    for output in [&nowhere, &home.stream("payment")] {
+        let result = home.run(|job| {
+            let numbers = job.source("numbers", Values::new([1u64])).watermarks(Watermarks::none());
+            numbers.sink("out", ShardLog::json_sink(output));
+        });
+        let message = result.unwrap_err().to_string();
+        assert!(
+            message.contains("sink `out`") && message.contains("`.create_if_missing(shards)`"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn show_operators(manifest: &Manifest, out: &mut impl Write) -> Result {
 fn show_sinks(sequence: u64, manifest: &Manifest, entries: &[Found], out: &mut impl Write) -> Result {
     for sink in manifest.committables.iter().filter(|sink| !sink.committables.is_empty()) {
         let number = units::plural(sink.committables.len() as u64, "transaction");
-        writeln!(out, "\nsink `{}`: {number} to commit", sink.sink)?;
+        writeln!(out, "\nsink `{}`: {number} that this checkpoint commits", sink.sink)?;
         let mut table = Table::new(&[">  epoch", ">worker", "state"]);
         for committable in &sink.committables {
             let visibility =

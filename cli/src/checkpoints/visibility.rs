@@ -35,7 +35,9 @@ impl fmt::Display for Visibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Committed { by } => write!(f, "visible: checkpoint {by} no longer lists it"),
-            Self::Listed => f.write_str("listed; becomes visible at the latest when the job next starts"),
+            Self::Listed => f.write_str(
+                "made visible right after this checkpoint; if the job was killed before, when it next starts",
+            ),
             Self::Restarted { generation } => {
                 write!(f, "visible, unless generation {generation} failed to start: it commits this first")
             }

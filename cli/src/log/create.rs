@@ -41,6 +41,9 @@ impl Create {
                 self.check(&log.describe_stream(self.stream.stream()).map_err(told)?)?;
                 writeln!(out, "{} exists already", self.stream)?;
             }
+            Err(error @ LogError::StreamExists { .. }) => {
+                return Err(Error::configuration(format!("{error}; to take it as it is, say --if-missing")));
+            }
             created => {
                 created.map_err(told)?;
                 writeln!(out, "created {} with {}", self.stream, units::plural(shards.into(), "shard"))?;

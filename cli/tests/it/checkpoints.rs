@@ -44,7 +44,8 @@ fn a_checkpoint_is_shown() {
         "finished in epoch",
         "next is index 1000",
         "sink `counts`: ",
-        "listed; becomes visible at the latest when the job next starts",
+        " that this checkpoint commits",
+        "made visible right after this checkpoint; if the job was killed before, when it next starts",
         "keyed state of  state",
         "count           value",
     ]);
@@ -67,7 +68,8 @@ fn output_that_a_later_checkpoint_no_longer_lists_is_visible() {
     let shell = Shell::new();
     let run = "run --output out --checkpoint-dir saved --checkpoint-interval off";
     let show = |which: u64| shell.numbers(&format!("checkpoints show {which} --checkpoint-dir saved"));
-    let listed = "listed; becomes visible at the latest when the job next starts";
+    let listed =
+        "made visible right after this checkpoint; if the job was killed before, when it next starts";
     let stopped = |flags: &str| {
         let mut job = shell.start_numbers(&format!("{run} {flags}"));
         wait_for(&mut job, "numbers flow");

@@ -196,6 +196,7 @@ fn verify_reads_everything_and_finds_damage() {
 fn streams_are_listed_and_deleted() {
     let shell = with_payments();
     shell.pelton("log create data/alerts").says("created data/alerts with 1 shard\n");
+    shell.pelton("log create data/alerts").fails_with(2, &["`alerts` exists already", "say --if-missing"]);
     shell.pelton("log create data/alerts --if-missing").says("data/alerts exists already\n");
     shell.pelton("log list data").says("alerts\npayments\n");
     shell.pelton("log delete data/payments").fails(

@@ -266,3 +266,28 @@ fn help_shows_the_arguments_of_the_job_and_of_all_jobs() {
     shell.numbers("--version").says(concat!("pelton-test-job (Pelton ", env!("CARGO_PKG_VERSION"), ")\n"));
     shell.numbers("explain --help").has(&["--dot", "--output <DIR>"]);
 }
+
+/// What a job begins with is said once it has begun.
+#[test]
+fn a_start_that_is_refused_does_not_say_that_it_begins() {
+    let shell = Shell::new();
+    let refused = shell.numbers("run --output out --count 10 --from 77 --status plain");
+    refused.fails_with(2, &["there is no checkpoint 77"]);
+    assert!(!refused.err.contains("Ctrl-C stops it"), "{}", refused.err);
+}
+
+#[test]
+fn settings_that_have_no_effect_are_told() {
+    let shell = Shell::new().with_env("PELTON_WORKER", "2").with_env("PELTON_PARALLELISM", "2");
+    shell.write("job.toml", "key_groups = 2\n");
+    let ran = shell.numbers("run --output out --count 10 --workers 3 --config job.toml");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for part in [
+        "the environment variable PELTON_WORKER is no setting of a job and is passed over; did you mean PELTON_WORKERS?",
+        "the environment variable PELTON_PARALLELISM is no setting of a job and is passed over\n",
+        "1 of the 3 workers have nothing to do for keyed operators, whose keys lie in 2 key groups",
+    ] {
+        assert!(ran.err.contains(part), "`{part}` is missing in:\n{}", ran.err);
+    }
+    shell.numbers("explain --output out").has(&["count"]);
+}

@@ -49,10 +49,8 @@ impl Target {
         };
         match open() {
             Ok(open) => Ok(Some(open)),
-            Err(DirectoryMissing { .. } | NotALog { .. } | UnknownStream { .. })
-                if self.create_shards.is_some() =>
-            {
-                Ok(None)
+            Err(error @ (DirectoryMissing { .. } | NotALog { .. } | UnknownStream { .. })) => {
+                if self.create_shards.is_some() { Ok(None) } else { Err(Error::NoStream(error)) }
             }
             Err(error) => Err(Error::Log(error)),
         }
