@@ -193,7 +193,9 @@ impl<K: Key, S: State> Collecting<K, S> {
 impl<K, S> Drop for Collecting<K, S> {
     /// The writer waits for what it was promised: if it was not copied out, it hears so.
     fn drop(&mut self) {
-        drop(self.snapshot.rows.set(Err("its worker ended in the middle".to_owned())));
+        let Space { operator, state, .. } = &*self.snapshot.space;
+        let reason = format!("its worker ended as it copied state `{state}` of operator `{operator}`");
+        drop(self.snapshot.rows.set(Err(reason)));
     }
 }
 

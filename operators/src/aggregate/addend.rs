@@ -1,5 +1,6 @@
 //! What can be added up without running over.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use pelton_state::State;
@@ -40,16 +41,15 @@ pub trait Addend: State {
 }
 
 macro_rules! addends {
-    ($sum:expr; $($type:ty),+) => {$(
+    ($add:ident: $($type:ty),+) => {$(
         impl Addend for $type {
             #[inline]
             fn increase(&mut self, by: &Self) {
-                let sum: fn($type, $type) -> $type = $sum;
-                *self = sum(*self, *by);
+                *self = <$type>::$add(*self, *by);
             }
         }
     )+};
 }
 
-addends!(|a, b| a.saturating_add(b); u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, Duration);
-addends!(|a, b| a + b; f32, f64);
+addends!(saturating_add: u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, Duration);
+addends!(add: f32, f64);

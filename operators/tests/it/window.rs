@@ -56,7 +56,8 @@ fn a_sum_that_is_too_large_stays_at_its_bound() {
     output.sort();
     let most = i64::MAX;
     let over = [most - 27, most, most].map(|sum| format!("over {sum}"));
-    let found: Vec<String> = output.iter().map(|line| line.replace("@1 ", " ").replace("@5 ", " ").replace("@9 ", " ")).collect();
+    let found: Vec<String> =
+        output.iter().map(|line| line.replace("@1 ", " ").replace("@5 ", " ").replace("@9 ", " ")).collect();
     let mut expected = vec!["all 127".to_owned(), format!("tens {most}"), format!("visits@13 {most}")];
     expected.extend(over);
     expected.sort();
