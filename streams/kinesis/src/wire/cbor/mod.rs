@@ -18,7 +18,7 @@ pub(super) const SIMPLE: u8 = 7;
 
 const FALSE: u8 = 20;
 const TRUE: u8 = 21;
-const NULL: u8 = 22;
+pub(super) const NULL: u8 = 22;
 const UNDEFINED: u8 = 23;
 
 /// Of a time since the Unix epoch.

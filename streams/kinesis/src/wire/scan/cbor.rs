@@ -1,6 +1,6 @@
 //! Going through CBOR: strings of a known length, structures and lists of either form.
 
-use super::super::cbor::{ARRAY, BREAK, BYTES, MAP, SIMPLE, TAG, TEXT, UNSIGNED};
+use super::super::cbor::{ARRAY, BREAK, BYTES, MAP, NULL, SIMPLE, TAG, TEXT, UNSIGNED};
 use super::{Data, MOST_DEPTH, Scan};
 
 pub(super) struct Body<'a> {
@@ -65,6 +65,14 @@ impl<'a> Body<'a> {
 impl<'a> Scan<'a> for Body<'a> {
     fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.string(TEXT)?).ok()
+    }
+
+    fn text_or_null(&mut self) -> Option<Option<String>> {
+        if let Some(rest) = self.rest.strip_prefix(&[SIMPLE << 5 | NULL]) {
+            self.rest = rest;
+            return Some(None);
+        }
+        self.text().map(|text| Some(text.to_owned()))
     }
 
     fn data(&mut self) -> Option<Data<'a>> {

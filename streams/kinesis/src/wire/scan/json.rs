@@ -85,6 +85,17 @@ impl<'a> Scan<'a> for Body<'a> {
         std::str::from_utf8(text).ok()
     }
 
+    fn text_or_null(&mut self) -> Option<Option<String>> {
+        self.space();
+        if let Some(rest) = self.rest.strip_prefix(b"null") {
+            self.rest = rest;
+            return Some(None);
+        }
+        let from = self.rest;
+        self.skip_text()?;
+        serde_json::from_slice(&from[..from.len() - self.rest.len()]).ok().map(Some)
+    }
+
     fn data(&mut self) -> Option<Data<'a>> {
         self.quoted().map(Data::Base64)
     }

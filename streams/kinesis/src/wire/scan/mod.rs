@@ -56,6 +56,9 @@ pub trait Scan<'a>: Sized {
     /// Takes text.
     fn text(&mut self) -> Option<&'a str>;
 
+    /// Takes text, whose escapes are read, or a null. Amazon writes neither where it matters, others do.
+    fn text_or_null(&mut self) -> Option<Option<String>>;
+
     /// Takes bytes.
     fn data(&mut self) -> Option<Data<'a>>;
 
@@ -139,6 +142,21 @@ mod tests {
         ]);
         let expected = Some((70_000, "plain".to_owned(), b"onetwo".to_vec()));
         assert_eq!(in_both(&value), [expected.clone(), expected]);
+    }
+
+    #[test]
+    fn a_null_is_no_text() {
+        fn texts<'a>(mut body: impl Scan<'a>) -> Option<Vec<Option<String>>> {
+            let mut texts = Vec::new();
+            body.items(|body| body.text_or_null().map(|text| texts.push(text)))?;
+            body.is_at_end().then_some(texts)
+        }
+        let expected = Some(vec![None, Some("null".to_owned()), None]);
+        assert_eq!(texts(json(br#"[null , "null", null]"#)), expected);
+        assert_eq!(texts(cbor(b"\x83\xf6\x64null\xf6")), expected);
+        assert_eq!(texts(json(br#"["a\n\u00e4"]"#)), Some(vec![Some("a\nä".to_owned())]));
+        assert_eq!(texts(json(b"[nothing]")), None);
+        assert_eq!(texts(cbor(b"\x81\xf5")), None);
     }
 
     #[test]
