@@ -22,7 +22,7 @@ const SLOW_ROUNDS: u64 = 300;
 /// A target by name.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 17] = [
     ("log", streams::log),
     ("log_layouts", streams::layouts),
     ("manifest", state::manifest),
@@ -36,6 +36,9 @@ const TARGETS: [Target; 14] = [
     ("parcel", pelton_dataflow::fuzzing::parcel),
     ("config", |bytes| text(bytes, pelton_cli::fuzzing::config)),
     ("bodies", pelton_kinesis::wire::fuzzing::bodies),
+    ("frames", pelton_kinesis::fuzzing::frames),
+    ("tokens", pelton_kinesis::fuzzing::tokens),
+    ("signatures", pelton_kinesis::fuzzing::signatures),
     ("words", |bytes| text(bytes, pelton_cli::fuzzing::words)),
 ];
 

@@ -22,6 +22,9 @@ pub mod auth;
 pub mod catalog;
 pub mod dispatch;
 pub mod event_stream;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 pub mod metrics;
 pub mod model;
