@@ -24,6 +24,7 @@ use crate::watermarks::WatermarkBoard;
 pub struct Control {
     epoch: AtomicU64,
     stop: AtomicBool,
+    last: AtomicBool,
     hold: AtomicBool,
     /// Sources whose input has ended.
     ended: Mutex<Vec<NodeId>>,
@@ -62,6 +63,18 @@ impl Control {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.changed();
+    }
+
+    /// As [`Control::stop`], where the job is over: no other workers follow and want the memory that these have.
+    pub fn end(&self) {
+        self.last.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    /// Whether the job is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.last.load(Ordering::Acquire)
     }
 
     /// Whether sources shall read nothing more.

@@ -179,6 +179,9 @@ pub(crate) trait Settle {
 
     /// Gives the writer all that it was promised and waits for, or hears why it does not come.
     fn hand_over(&mut self) {}
+
+    /// Gives away what it holds in memory, which is not asked for any more.
+    fn give_up(&mut self) -> Box<dyn Send>;
 }
 
 /// The layers below one overlay.
@@ -402,6 +405,11 @@ impl<K: Key, C: Cell> Settle for Layers<K, C> {
             *budget = 0;
         }
         Ok(())
+    }
+
+    fn give_up(&mut self) -> Box<dyn Send> {
+        let cache = Shards::new(&self.space.partition);
+        Box::new((std::mem::replace(&mut self.cache, cache), std::mem::take(&mut self.frozen)))
     }
 }
 

@@ -425,6 +425,10 @@ impl<K: Key, A: State> Settle for Panes<K, A> {
     fn hand_over(&mut self) {
         self.open.iter_mut().for_each(|pane| pane.keys.hand_over());
     }
+
+    fn give_up(&mut self) -> Box<dyn Send> {
+        Box::new(self.open.iter_mut().map(|pane| pane.keys.give_up()).collect::<Vec<_>>())
+    }
 }
 
 /// Takes all rows of one key group of a window that are not in memory.

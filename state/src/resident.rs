@@ -569,6 +569,12 @@ impl<K: Key, S: State> Settle for Resident<K, S> {
         // If that fails, the writer says so.
         let _ = self.collect_all();
     }
+
+    fn give_up(&mut self) -> Box<dyn Send> {
+        self.hand_over();
+        let slots = std::mem::take(&mut self.tables).into_iter().map(|table| table.slots);
+        Box::new((slots.collect::<Vec<_>>(), std::mem::take(&mut self.in_flight)))
+    }
 }
 
 impl<K: Key, S: State> Drop for Resident<K, S> {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 
 use pelton_dataflow::clock::monotonic_ns;
 use pelton_dataflow::env::Intake;
@@ -268,6 +269,16 @@ impl StateStore {
         // A row begins with its key group, of which there are at most half as many as 16 bits can tell.
         let mut rows = self.inner.base.scan(Vec::new()..vec![u8::MAX])?;
         rows.try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
+    /// Takes what the states hold in memory away from them, and has a thread of its own let go of it, which nobody waits
+    /// for: of millions of structs that takes seconds, and a process that ends need not do it at all. To be called when the
+    /// states are used no more, before they are dropped.
+    pub fn give_up(&self) {
+        let states: Vec<_> = self.inner.settles.borrow().iter().filter_map(Weak::upgrade).collect();
+        let held: Vec<Box<dyn Send>> = states.iter().map(|state| state.borrow_mut().give_up()).collect();
+        // If there is no thread to be had, it is dropped here and now.
+        drop(thread::Builder::new().name("pelton-drop".to_owned()).spawn(move || drop(held)));
     }
 
     /// Ends the threads, after they have written what was handed to them, and waits for them.

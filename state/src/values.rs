@@ -169,6 +169,10 @@ impl<K: Key, S: State> Settle for Values<K, S> {
     fn hand_over(&mut self) {
         self.resident.hand_over();
     }
+
+    fn give_up(&mut self) -> Box<dyn Send> {
+        self.resident.give_up()
+    }
 }
 
 /// The struct of a key in the backend.

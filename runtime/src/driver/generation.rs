@@ -273,6 +273,9 @@ impl<'a> Running<'a> {
 
     /// Publishes the last figures.
     fn stop(&mut self, outcome: Outcome) -> Outcome {
+        if matches!(outcome, Outcome::Completed | Outcome::Stopped | Outcome::Aborted) {
+            self.control.end();
+        }
         self.join_workers();
         if self.has_run {
             self.job.metrics.publish(&self.job.board.status(), self.job.clock.now_ms());

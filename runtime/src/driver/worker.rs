@@ -69,6 +69,11 @@ fn work(allocator: Allocator, crew: &Crew, outfitter: &Outfitter) {
     let run = AssertUnwindSafe(|| {
         let mut worker = new_worker(allocator);
         let result = build_and_step(index, &mut worker, crew, outfitter);
+        if let Ok(store) = &result
+            && crew.control.is_over()
+        {
+            store.give_up();
+        }
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }

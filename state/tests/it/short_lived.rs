@@ -1,21 +1,23 @@
 //! Keys that live shortly, structs without fields, and user code that panics while it is copied.
 
-use std::sync::mpsc::Receiver;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pelton_dataflow::key::hash_of;
 use pelton_dataflow::time::Epoch;
 use pelton_state::checkpoint::names::{Declared, NameTable};
-use pelton_state::{Backend, KeyedAck, KeyedState, StateError, StateSpec, StateStore};
+use pelton_state::{Backend, KeyedAck, KeyedState, ListTable, StateError, StateSpec, StateStore};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::Job;
 
 type Acks = Receiver<Result<KeyedAck, StateError>>;
 
-/// A store with a state of numbers, `first`, declared.
+/// A store with a state of numbers, `first`, and its table declared.
 fn open(memory_bytes: usize) -> (Job, StateStore, Acks) {
     let mut names = NameTable::default();
-    let decls = StateSpec::<u64>::new().decls::<u64>().unwrap();
+    let spec = StateSpec::<u64>::new().list(ListTable::<u64>::new("rows"));
+    let decls = spec.decls::<u64>().unwrap();
     names
         .declare(decls.iter().map(|decl| Declared {
             operator: "first",
@@ -199,4 +201,51 @@ fn a_clone_that_panics_as_a_worker_stops_ends_the_writer() {
     drop(breaking(&store, At::Clone));
     drop(store);
     assert!(acks.recv().unwrap().is_err());
+}
+
+static DROPS: OnceLock<Sender<(u64, Option<String>)>> = OnceLock::new();
+
+/// Tells of its end, and on which thread it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tells(u64);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        if let (Some(drops), 1..) = (DROPS.get(), self.0) {
+            drops.send((self.0, std::thread::current().name().map(str::to_owned))).unwrap();
+        }
+    }
+}
+
+/// Whatever a state holds, its end is no business of the worker that goes; and none of it stays.
+#[test]
+fn what_is_given_up_is_dropped_by_a_thread_of_its_own() {
+    const TELLING: ListTable<Tells> = ListTable::new("rows");
+    let (_job, store, acks) = open(1 << 20);
+    let mut first: KeyedState<u64, Tells> = store.keyed("first", StateSpec::new().list(TELLING)).unwrap();
+    for key in 1..=100u64 {
+        first.values().state(hash_of(&key), &key).unwrap().0 = key;
+        first.list(&TELLING, hash_of(&key), &key).unwrap().push(Tells(1_000 + key)).unwrap();
+    }
+    first.freeze(Epoch(1)).unwrap();
+    while store.maintain().unwrap() {}
+    acks.recv().unwrap().unwrap();
+    // Rows that have been written come to lie in the cache.
+    while store.maintain().unwrap() {}
+    let (drops, dropped) = channel();
+    DROPS.set(drops).unwrap();
+    store.give_up();
+    drop(first);
+    store.close().unwrap();
+    let mut numbers: Vec<u64> = Vec::new();
+    while numbers.len() < 200 {
+        let (number, thread) = dropped.recv().unwrap();
+        match thread.as_deref() {
+            Some("pelton-drop") => numbers.push(number),
+            // Copies are the writer's to drop.
+            other => assert_eq!(other, Some("pelton-state-0"), "{number}"),
+        }
+    }
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq((1..=100).chain(1_001..=1_100)));
 }
