@@ -3,15 +3,25 @@
 //! Of equal prices the earlier bid is ahead. A bid that is among the ten gives a row for each rank that
 //! it changes, and the last row of an auction and rank is its result.
 
+use std::sync::Arc;
+
 use pelton::prelude::{Context, Deserialize, KeyedProcess, NoSide, OpResult, Serialize, StateMut, Stream};
 
 use crate::model::{Bid, Event, Shared, Text, Views};
 use crate::results::Row;
 
-/// A bid, and its rank so far.
+/// A bid, and its rank so far. Bids move from rank to rank, and stay where they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "Columns", into = "Columns")]
 pub struct Ranked {
+    bid: Arc<Bid>,
+    rank_number: u64,
+}
+
+/// As the public table has it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Columns {
     auction: u64,
     bidder: u64,
     price: u64,
@@ -23,9 +33,24 @@ pub struct Ranked {
     rank_number: u64,
 }
 
+impl From<Ranked> for Columns {
+    fn from(Ranked { bid, rank_number }: Ranked) -> Self {
+        let Bid { auction, bidder, price, channel, url, date_time, extra } = Arc::unwrap_or_clone(bid);
+        Self { auction, bidder, price, channel, url, date_time, extra, rank_number }
+    }
+}
+
+impl From<Columns> for Ranked {
+    fn from(columns: Columns) -> Self {
+        let Columns { auction, bidder, price, channel, url, date_time, extra, rank_number } = columns;
+        let bid = Bid { auction, bidder, price, channel, url, date_time, extra };
+        Self { bid: Arc::new(bid), rank_number }
+    }
+}
+
 impl Row for Ranked {
     fn replaces(&self) -> Option<String> {
-        Some(format!("{} {}", self.auction, self.rank_number))
+        Some(format!("{} {}", self.bid.auction, self.rank_number))
     }
 }
 
@@ -44,15 +69,15 @@ impl KeyedProcess for Highest {
     type In = Bid;
     type Out = Ranked;
     type Side = NoSide;
-    type State = Vec<Bid>;
+    type State = Vec<Arc<Bid>>;
 
     fn on_record(
         &self,
         bid: Bid,
-        highest: &mut StateMut<'_, Vec<Bid>>,
+        highest: &mut StateMut<'_, Vec<Arc<Bid>>>,
         cx: &mut Context<'_, Self>,
     ) -> OpResult {
-        let ahead = |other: &Bid| {
+        let ahead = |other: &Arc<Bid>| {
             other.price > bid.price || (other.price == bid.price && other.date_time <= bid.date_time)
         };
         let place = highest.partition_point(ahead);
@@ -64,15 +89,10 @@ impl KeyedProcess for Highest {
             highest.reserve_exact(RANKS);
         }
         highest.truncate(RANKS - 1);
-        highest.insert(place, bid);
+        highest.insert(place, Arc::new(bid));
         for (rank_number, bid) in (1..).zip(highest.iter()).skip(place) {
-            cx.emit(ranked(bid.clone(), rank_number));
+            cx.emit(Ranked { bid: bid.clone(), rank_number });
         }
         Ok(())
     }
-}
-
-fn ranked(bid: Bid, rank_number: u64) -> Ranked {
-    let Bid { auction, bidder, price, channel, url, date_time, extra } = bid;
-    Ranked { auction, bidder, price, channel, url, date_time, extra, rank_number }
 }
