@@ -70,7 +70,7 @@ pub fn text(random: &mut Random, limit: u64, special: char) -> String {
     let mut text = String::with_capacity(length as usize);
     for _ in 0..length {
         let drawn = random.below(13 * LETTERS);
-        text.push(if drawn % 13 == 0 { special } else { char::from(b'a' + (drawn / 13) as u8) });
+        text.push(if drawn.is_multiple_of(13) { special } else { char::from(b'a' + (drawn / 13) as u8) });
     }
     text.trim().to_owned()
 }

@@ -104,7 +104,7 @@ fn run(args: &Args, worker: usize, dir: &Path, checkpoints: CheckpointStore) -> 
             }
             records += BATCH;
         }
-        store.maintain().unwrap();
+        store.maintain()?;
         let now = monotonic_ns();
         if store.intake(monotonic_ns()) != Intake::Open {
             paused_ns += now - last;

@@ -72,8 +72,10 @@ pub const RULES: Case = Case {
         let seed = place.seed + 1;
         let rules = Generator::new(EVENTS, move |index| Event::new(seed, index)).splits(SPLITS);
         let rules = job.source("rules", place.gated(rules)).watermarks(watermarks());
-        let rules =
-            rules.filter(|event| rule_of(event).is_some()).map(|event| event.amount).broadcast("rule-amounts");
+        let rules = rules
+            .filter(|event| rule_of(event).is_some())
+            .map(|event| event.amount)
+            .broadcast("rule-amounts");
         let keyed = place.events(job).key_by(|event| event.key);
         let judged = keyed.connect_broadcast("judge", &rules, Judge);
         place.keep("judged", &judged.out);
