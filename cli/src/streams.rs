@@ -49,7 +49,8 @@ pub(crate) struct Serve {
     /// Hold clients to the throughput of shards and the rates that Amazon has
     #[arg(long)]
     enforce_limits: bool,
-    /// Connections at a time; who comes after them waits. Each takes a file descriptor, see `ulimit -n`
+    /// Connections at a time; who comes after them waits. They get half of the file descriptors at most, see
+    /// `ulimit -n`
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
     /// The account that streams belong to, in their ARNs
@@ -88,11 +89,18 @@ impl Serve {
     }
 
     async fn serve(&self) -> Result {
+        let most_connections = within_files(self.max_connections as usize, raise_file_limit());
+        if most_connections < self.max_connections as usize {
+            console::say(&format!(
+                "at most {most_connections} connections at a time, for they get half of the file descriptors: raise \
+                 `ulimit -n`, or say --max-connections"
+            ));
+        }
         let settings = Settings {
             account: self.account.clone(),
             region: self.region.clone(),
             enforce_limits: self.enforce_limits,
-            most_connections: self.max_connections as usize,
+            most_connections,
             ..Settings::default()
         };
         let service = Service::open(&self.data, settings)?;
@@ -123,6 +131,21 @@ impl Serve {
             .await;
         Ok(())
     }
+}
+
+/// Lets this process open as many files as it may at all, and tells how many those are; none if there is no limit.
+fn raise_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, the limit stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current
+}
+
+/// As many connections as are asked for, but so few that each stream has its files, too.
+fn within_files(connections: usize, files: Option<u64>) -> usize {
+    let half = files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX));
+    connections.min(half.max(1))
 }
 
 /// Knows the keys of a file. They are taken for every region: programs that were written for another than

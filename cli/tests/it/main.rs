@@ -9,3 +9,5 @@ mod log;
 mod log_errors;
 mod run;
 mod shell;
+#[cfg(feature = "kinesis")]
+mod streams;
