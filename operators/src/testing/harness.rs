@@ -140,7 +140,7 @@ impl<T: Data + Sync> Harness<T> {
         build(input, &mut Taps::new(lines.clone()));
         let graph = job.finish().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let mut names = NameTable::default();
-        names.declare(declared(&graph)).unwrap_or_else(|error| panic!("{error}"));
+        names.declare(Declared::all_of(&graph)).unwrap_or_else(|error| panic!("{error}"));
         let dir = tempfile::tempdir().expect("there is a temporary directory");
         let mut harness = Self {
             graph,
@@ -412,19 +412,6 @@ impl<T: Data + Sync> Harness<T> {
 fn settings() -> Settings {
     let hour_us = 60 * 60 * 1_000_000;
     Settings { watermark_interval_ms: 0, slice_us: 0, batch_linger_us: hour_us, ..Settings::default() }
-}
-
-fn declared(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
-    graph.nodes().iter().flat_map(|node| {
-        node.states.iter().map(|state| Declared {
-            operator: &node.name,
-            state: state.name,
-            kind: state.kind,
-            type_name: &state.type_name,
-            fingerprint: &state.fingerprint,
-            version: state.version,
-        })
-    })
 }
 
 fn step(running: &mut Running, ear: &Ear) {

@@ -103,18 +103,7 @@ fn build_one(
 
 fn store(graph: &Graph, dir: &std::path::Path) -> StateStore {
     let mut names = NameTable::default();
-    let nodes = graph.nodes().iter();
-    let states = nodes.flat_map(|node| node.states.iter().map(move |state| (node.name.as_str(), state)));
-    names
-        .declare(states.map(|(operator, state)| Declared {
-            operator,
-            state: state.name,
-            kind: state.kind,
-            type_name: &state.type_name,
-            fingerprint: &state.fingerprint,
-            version: state.version,
-        }))
-        .unwrap();
+    names.declare(Declared::all_of(graph)).unwrap();
     StateStore::open(StoreOptions {
         backend: Backend::Memory,
         dir: dir.join("state"),
@@ -361,18 +350,8 @@ fn is_taken(build: Build<'_>, before: u64, now: u64) -> bool {
         job.finish().unwrap()
     };
     let (before, now) = (graph(before), graph(now));
-    let declared = before.nodes().iter().flat_map(|node| {
-        node.states.iter().map(|state| Declared {
-            operator: &node.name,
-            state: state.name,
-            kind: state.kind,
-            type_name: &state.type_name,
-            fingerprint: &state.fingerprint,
-            version: state.version,
-        })
-    });
     let mut names = NameTable::default();
-    names.declare(declared).unwrap();
+    names.declare(Declared::all_of(&before)).unwrap();
     let states = now.nodes().iter();
     let states = states.flat_map(|node| node.states.iter().map(|state| (node.name.as_str(), state)));
     !schema::compare(&names, states).has_changed()

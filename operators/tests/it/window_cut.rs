@@ -47,15 +47,7 @@ impl Life {
     ) -> Self {
         let node = graph.nodes().iter().find(|node| !node.states.is_empty()).unwrap();
         let mut ids = NameTable::default();
-        ids.declare(node.states.iter().map(|state| Declared {
-            operator: &node.name,
-            state: state.name,
-            kind: state.kind,
-            type_name: &state.type_name,
-            fingerprint: &state.fingerprint,
-            version: state.version,
-        }))
-        .unwrap();
+        ids.declare(Declared::all_of_node(node)).unwrap();
         let (heard, ear) = channel();
         let store = StateStore::open(StoreOptions {
             backend: Backend::Memory,

@@ -120,25 +120,11 @@ pub fn recover(job: JobRef<'_>, from: &StartFrom, own: &mut Own, now_ms: i64) ->
     } else {
         info!(job = job.id, generation, "starting without a checkpoint");
     }
-    names.declare(declared(job))?;
+    names.declare(Declared::all_of(job.graph))?;
     start.names = names;
     committers.recover(generation, &listed)?;
     start.committers = committers;
     Ok(start)
-}
-
-/// The states that the graph declares.
-fn declared<'a>(job: JobRef<'a>) -> impl Iterator<Item = Declared<'a>> {
-    job.graph.nodes().iter().flat_map(|node| {
-        node.states.iter().map(|state| Declared {
-            operator: &node.name,
-            state: state.name,
-            kind: state.kind,
-            type_name: &state.type_name,
-            fingerprint: &state.fingerprint,
-            version: state.version,
-        })
-    })
 }
 
 fn restored(manifest: &Manifest) -> HashMap<String, Vec<RestoredPart>> {

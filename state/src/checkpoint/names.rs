@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use pelton_dataflow::graph::{Graph, Node};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StateError;
@@ -58,6 +59,25 @@ pub struct Declared<'a> {
     pub fingerprint: &'a str,
     /// The schema version.
     pub version: u16,
+}
+
+impl Declared<'_> {
+    /// All states of all operators of `graph`.
+    pub fn all_of(graph: &Graph) -> impl Iterator<Item = Declared<'_>> {
+        graph.nodes().iter().flat_map(Declared::all_of_node)
+    }
+
+    /// The states of one operator.
+    pub fn all_of_node(node: &Node) -> impl Iterator<Item = Declared<'_>> {
+        node.states.iter().map(|state| Declared {
+            operator: &node.name,
+            state: state.name,
+            kind: state.kind,
+            type_name: &state.type_name,
+            fingerprint: &state.fingerprint,
+            version: state.version,
+        })
+    }
 }
 
 impl NameTable {
