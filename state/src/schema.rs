@@ -86,10 +86,11 @@ impl RestoreReport {
         self.only(|state| matches!(state, StateMatch::Changed { .. }))
     }
 
-    /// Of the report, the states that are why [`RestoreReport::has_missing`].
+    /// Of the report, the states that are why [`RestoreReport::has_missing`], and new ones: one that is missing may have
+    /// got another name.
     #[must_use]
     pub fn missing(&self) -> Self {
-        self.only(|state| matches!(state, StateMatch::Missing { .. }))
+        self.only(|state| matches!(state, StateMatch::Missing { .. } | StateMatch::New))
     }
 
     fn only(&self, is: impl Fn(&StateMatch) -> bool) -> Self {
@@ -248,6 +249,7 @@ mod tests {
             format!("{}{}", report.changed(), report.missing()),
             "cards / value: changed: the checkpoint has value {first: u64, last: u64} (version 1), \
              the job declares value {last: u64, first: u64} (version 1)\n\
+             fresh / value: new: it starts empty\n\
              old / value: missing: the checkpoint has value u8 (version 1)\n"
         );
     }

@@ -94,7 +94,7 @@ fn a_stream_or_shard_that_is_not_there() {
 #[test]
 fn a_stream_that_cannot_be_created() {
     let shell = with_stream();
-    shell.pelton("log create data/payments").fails(2, "the stream `payments` exists already in data; give the new one another name, or delete that one first");
+    shell.pelton("log create data/payments").fails(2, "the stream `payments` exists already in data; give the new one another name, or delete that one first; to take it as it is, say --if-missing");
     shell
         .pelton("log create data/x --shards 0")
         .fails(2, "the stream `x` cannot have 0 shards: 1 to 10000 are possible");
@@ -157,7 +157,7 @@ fn a_stream_that_another_process_writes() {
     assert_eq!(seen.out, "first\n");
     shell
         .pelton("log put data/payments")
-        .fails_with(2, &["the stream `payments` is being written by another process", "stop that process"]);
+        .fails_with(1, &["the stream `payments` is being written by another process", "stop that process"]);
     signal(&writer, "KILL");
     writer.wait().unwrap();
     shell.pelton_fed("log put data/payments", "second\n").has(&["put 1 record"]);

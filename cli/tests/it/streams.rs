@@ -92,7 +92,7 @@ fn connections_leave_files_for_streams() {
 
 #[test]
 fn the_limit_of_files_is_raised_as_far_as_may_be() {
-    let server = Serving::with("ulimit -Hn 4096; ulimit -Sn 32");
+    let server = Serving::with("ulimit -Sn 32; ulimit -Hn 4096");
     let many: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
     for stream in &many {
         assert_eq!(ask(stream, "ListStreams", "{}"), 200);
