@@ -43,11 +43,11 @@ fn a_sum_that_is_too_large_stays_at_its_bound() {
     let ms = Duration::from_millis;
     let mut script = Harness::new(|input: Stream<i64>, taps| {
         let keyed = input.key_by(|_| 'k');
-        let tens = keyed.window("tens", Tumbling::of(ms(10))).sum(|n| *n);
+        let tens = keyed.window("by-ten", Tumbling::of(ms(10))).sum(|n| *n);
         taps.tap("tens", &tens.out.map(|window| window.value));
-        let visits = keyed.window("visits", Session::gap(ms(5))).sum(|n| *n);
+        let visits = keyed.window("by-visit", Session::gap(ms(5))).sum(|n| *n);
         taps.tap("visits", &visits.out.map(|window| window.value));
-        let all = input.window_all("all", Tumbling::of(ms(10))).sum(|n| *n as i8);
+        let all = input.window_all("of-all", Tumbling::of(ms(10))).sum(|n| *n as i8);
         taps.tap("all", &all.out.map(|window| window.value));
         taps.tap("over", &keyed.over("ranges", |n| *n).features(last(ms(10)).sum()).out.map(|(_, sum)| sum));
     });
