@@ -36,10 +36,10 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     ///
     /// let mut script = Harness::new(|readings, taps| {
     ///     let meters = readings.key_by(|(meter, _): &(char, u64)| *meter).in_event_order("by-time");
-    ///     taps.tap("in order", &meters.out.values().map(|(_, reading)| reading));
+    ///     taps.tap("in-order", &meters.out.values().map(|(_, reading)| reading));
     /// });
     /// script.record(3, ('a', 7)).record(1, ('a', 10)).record(2, ('a', 15)).end();
-    /// assert_eq!(script.output(), ["in order@1 10", "in order@2 15", "in order@3 7"]);
+    /// assert_eq!(script.output(), ["in-order@1 10", "in-order@2 15", "in-order@3 7"]);
     /// ```
     #[track_caller]
     pub fn values(&self) -> Stream<T> {
