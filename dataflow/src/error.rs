@@ -1,10 +1,18 @@
 //! What goes wrong, and where: the errors of user code and connectors, and the failure of a job.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
 use crate::key::KeyGroup;
 use crate::record::Origin;
+
+/// What a panic said, of its payload: what `catch_unwind` and `join` give.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
 
 /// What user code and connectors return.
 pub type OpResult<T = ()> = Result<T, OpError>;

@@ -20,7 +20,7 @@ use timely::worker::Worker;
 
 use crate::clock::timer_start;
 use crate::env::WorkerEnv;
-use crate::error::{Cause, Failure, OpError, Place};
+use crate::error::{Cause, Failure, OpError, Place, panic_message};
 use crate::graph::{Graph, Node, NodeId, Role};
 use crate::operator::{OperatorContext, RestoredPart, Waker};
 use crate::source::SourceOperator;
@@ -47,7 +47,7 @@ use parcel::{ByAddress, Parcel};
 use plan::{Leaf, Slot, StagePlan};
 use source_head::SourceHead;
 use stage::{Core, OutChannel, Wires};
-use tree::{LeafWork, RunningSlot, Tree, Work, panic_message};
+use tree::{LeafWork, RunningSlot, Tree, Work};
 
 /// A timely worker for [`lower`]: with a timer, without which timely takes every delayed activation
 /// for an immediate one and an idle stage spins.

@@ -6,8 +6,6 @@
 //! [`enumerators`] look for splits; [`manifests`] appends to the log and collects garbage;
 //! [`commits`] has sinks commit.
 
-use std::any::Any;
-
 use pelton_dataflow::graph::Graph;
 use pelton_state::checkpoint::store::CheckpointStore;
 
@@ -29,11 +27,4 @@ pub struct JobRef<'a> {
     pub settings: &'a JobSettings,
     /// Where its checkpoints lie.
     pub store: &'a CheckpointStore,
-}
-
-/// The words of a panic.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use pelton_dataflow::error::panic_message;
+
 /// An error of keyed state or of the checkpoints.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -281,11 +283,7 @@ impl StateError {
 
     /// What `act` does, or the message of its panic.
     pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-        catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
-            let message = payload.downcast_ref::<&str>().map(|message| (*message).to_owned());
-            let message = message.or_else(|| payload.downcast_ref::<String>().cloned());
-            message.unwrap_or_else(|| "no message".to_owned())
-        })
+        catch_unwind(AssertUnwindSafe(act)).map_err(|payload| panic_message(payload.as_ref()))
     }
 
     /// For `map_err`: the store failed at `action` on `path`.

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::stage::Core;
-use super::tree::{Turn, guarded, panic_message};
+use super::tree::{Turn, guarded};
 use crate::clock::monotonic_ns;
-use crate::error::{Cause, Failure, Malformed, OpError, Place};
+use crate::error::{Cause, Failure, Malformed, OpError, Place, panic_message};
 use crate::graph::NodeId;
 use crate::source::{Polled, SourceOperator, SourceTime};
 use crate::time::{Epoch, EventTime};

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::{Clock, monotonic_ns};
-use crate::error::{Cause, Failure, OpError, OperatorError, Place};
+use crate::error::{Cause, Failure, OpError, OperatorError, Place, panic_message};
 use crate::graph::NodeId;
 use crate::lower::queued::Queued;
 use crate::operator::{Flow, Frozen, Operator, Outputs};
@@ -577,9 +577,3 @@ pub fn guarded<R>(stats: Option<&OperatorStats>, now_ns: u64, call: impl FnOnce(
 
 /// What a call gave, or what it panicked with.
 pub type Caught<R> = Result<R, Box<dyn Any + Send>>;
-
-/// What a panic said.
-pub fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-}

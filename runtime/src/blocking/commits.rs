@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pelton_dataflow::error::panic_message;
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::sink::{Committable, Committer, SinkContext};
 use pelton_state::checkpoint::manifest::{Manifest, SinkPart};
 
-use super::panic_message;
 use crate::coordinator::Event;
 use crate::error::JobError;
 

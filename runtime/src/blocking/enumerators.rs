@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pelton_dataflow::error::InputGone;
+use pelton_dataflow::error::{InputGone, panic_message};
 use pelton_dataflow::graph::{Graph, NodeId};
 use pelton_dataflow::source::{Enumerator, SplitState};
 use pelton_state::checkpoint::manifest::SourcePart;
 use tracing::warn;
 
-use super::panic_message;
 use crate::coordinator::Event;
 use crate::error::JobError;
 

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use pelton_dataflow::error::panic_message;
 use pelton_state::checkpoint::manifest::{Manifest, SinkPart};
 
 use crate::blocking::commits::Committers;
 use crate::blocking::manifests::LogKeeper;
-use crate::blocking::panic_message;
 use crate::coordinator::Event;
 use crate::error::JobError;
 

@@ -5,14 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 
 use pelton_dataflow::env::{OperatorAck, Reporter};
-use pelton_dataflow::error::Failure;
+use pelton_dataflow::error::{Failure, panic_message};
 use pelton_dataflow::graph::NodeId;
 use pelton_dataflow::operator::Deferred;
 use pelton_dataflow::source::SplitId;
 use pelton_dataflow::time::Epoch;
 
 use super::prepare::InOrder;
-use crate::blocking::panic_message;
 use crate::coordinator::{Event, OperatorAcked};
 
 /// Reports to the driver of one generation.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use pelton_dataflow::clock::monotonic_ns;
 use pelton_dataflow::env::{Control, WorkerEnv};
+use pelton_dataflow::error::panic_message;
 use pelton_dataflow::graph::Graph;
 use pelton_dataflow::lower::{lower, new_worker};
 use pelton_state::StateStore;
@@ -19,7 +20,6 @@ use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::worker::Worker;
 
 use super::outfit::Outfitter;
-use crate::blocking::panic_message;
 use crate::coordinator::Event;
 use crate::error::JobError;
 
