@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use pelton_kinesis::{Service, Settings};
-use pelton_streams::clock::ManualClock;
+use pelton_kinesis::Settings;
 use pelton_streams::storage::FileStorage;
-use pelton_streams::{Options, ShardLog};
 
-use crate::support::{Running, run_script};
+use crate::support::{Running, run_script, standing_clock};
 
 fn check(script: &str) {
     let data = tempfile::tempdir().unwrap();
@@ -55,9 +53,6 @@ fn the_cli_has_every_command() {
 fn clients_are_held_to_limits_on_request() {
     let data = tempfile::tempdir().unwrap();
     let settings = Settings { enforce_limits: true, ..Settings::default() };
-    let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-    let storage = Arc::new(FileStorage);
-    let log = ShardLog::open_with(data.path(), &Options::create(), storage.clone(), clock.clone()).unwrap();
-    let server = Running::serve(Arc::new(Service::over(log, settings, storage, clock).unwrap()));
+    let server = Running::by_clock(data.path(), settings, Arc::new(FileStorage), &standing_clock());
     run_script(&["limits.py"], &server.endpoint());
 }

@@ -5,26 +5,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
-use pelton_kinesis::{Service, Settings};
-use pelton_streams::clock::ManualClock;
+use pelton_kinesis::Settings;
 use pelton_streams::storage::{FileStorage, Storage, StorageFile, StorageLock, WatchGuard};
-use pelton_streams::{Options, ShardLog};
 use serde_json::json;
 
 use crate::client::Client;
-use crate::support::{Running, run_script};
+use crate::support::{Running, run_script, standing_clock};
 use crate::wire::guarded;
 
 const SCRIPT: &str = "errors.py";
-
-fn serve(data: &Path, settings: Settings, storage: Arc<dyn Storage>, clock: &Arc<ManualClock>) -> Running {
-    let log = ShardLog::open_with(data, &Options::create(), Arc::new(FileStorage), clock.clone()).unwrap();
-    Running::serve(Arc::new(Service::over(log, settings, storage, clock.clone()).unwrap()))
-}
-
-fn standing_clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::at(1_800_000_000_000))
-}
 
 #[test]
 fn every_documented_error_is_tried_or_explained() {
@@ -37,7 +26,7 @@ fn every_documented_error_is_tried_or_explained() {
 fn operations_have_the_rates_that_are_documented() {
     let data = tempfile::tempdir().unwrap();
     let settings = Settings { enforce_limits: true, ..Settings::default() };
-    let server = serve(data.path(), settings, Arc::new(FileStorage), &standing_clock());
+    let server = Running::by_clock(data.path(), settings, Arc::new(FileStorage), &standing_clock());
     run_script(&[SCRIPT, "rates"], &server.endpoint());
 }
 
@@ -51,7 +40,7 @@ fn who_may_not_is_told_so_by_every_operation() {
 fn iterators_and_tokens_are_good_for_five_minutes() {
     let data = tempfile::tempdir().unwrap();
     let clock = standing_clock();
-    let server = serve(data.path(), Settings::default(), Arc::new(FileStorage), &clock);
+    let server = Running::by_clock(data.path(), Settings::default(), Arc::new(FileStorage), &clock);
     let tokens = run_script(&[SCRIPT, "before"], &server.endpoint());
     clock.advance(300_001);
     if !tokens.is_empty() {
@@ -64,7 +53,7 @@ fn iterators_and_tokens_are_good_for_five_minutes() {
 fn a_stream_that_is_being_changed_is_refused_to_others() {
     let data = tempfile::tempdir().unwrap();
     let gate = Arc::new(Gate::default());
-    let server = serve(data.path(), Settings::default(), gate.clone(), &standing_clock());
+    let server = Running::by_clock(data.path(), Settings::default(), gate.clone(), &standing_clock());
     let mut client = Client::to(server.address).unwrap();
     client.get("CreateStream", &json!({ "StreamName": "s", "ShardCount": 2 }));
 

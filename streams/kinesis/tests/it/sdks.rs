@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use pelton_kinesis::server::TlsFiles;
 use pelton_kinesis::{Service, Settings};
-use pelton_streams::clock::ManualClock;
 use pelton_streams::storage::FileStorage;
-use pelton_streams::{Options, ShardLog};
 
 use crate::client::Client;
-use crate::support::{Running, aws_sdk_rust, passed_over, run, run_node};
+use crate::support::{Running, aws_sdk_rust, passed_over, run, run_node, standing_clock};
 
 #[test]
 fn javascript_reads_through_a_split_and_a_merge() {
@@ -57,10 +55,8 @@ fn rust_does_so_over_tls_and_http_2() {
 fn rust_puts_again_what_a_limit_has_refused() {
     let data = tempfile::tempdir().unwrap();
     let settings = Settings { enforce_limits: true, ..Settings::default() };
-    let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-    let storage = Arc::new(FileStorage);
-    let log = ShardLog::open_with(data.path(), &Options::create(), storage.clone(), clock.clone()).unwrap();
-    let server = Running::serve(Arc::new(Service::over(log, settings, storage, clock.clone()).unwrap()));
+    let clock = standing_clock();
+    let server = Running::by_clock(data.path(), settings, Arc::new(FileStorage), &clock);
     let Some(mut client) = rust(&["limits", &server.endpoint()]) else { return };
     let client = std::thread::spawn(move || run(&mut client));
 

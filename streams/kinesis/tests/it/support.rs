@@ -8,7 +8,15 @@ use std::sync::{Arc, OnceLock};
 
 use pelton_kinesis::server::{Server, TlsFiles};
 use pelton_kinesis::{Service, Settings};
+use pelton_streams::clock::ManualClock;
+use pelton_streams::storage::{FileStorage, Storage};
+use pelton_streams::{Options, ShardLog};
 use tokio::sync::oneshot;
+
+/// A clock that stands until it is set.
+pub fn standing_clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(1_800_000_000_000))
+}
 
 /// A server on a port of its own; dropping it stops it.
 pub struct Running {
@@ -25,6 +33,18 @@ impl Running {
 
     pub fn serve(service: Arc<Service>) -> Self {
         Self::serve_by(service, None)
+    }
+
+    /// By a clock of one's own, with the log in files; what else there is goes to `storage`.
+    pub fn by_clock(
+        data: &Path,
+        settings: Settings,
+        storage: Arc<dyn Storage>,
+        clock: &Arc<ManualClock>,
+    ) -> Self {
+        let log =
+            ShardLog::open_with(data, &Options::create(), Arc::new(FileStorage), clock.clone()).unwrap();
+        Self::serve(Arc::new(Service::over(log, settings, storage, clock.clone()).unwrap()))
     }
 
     pub fn serve_by(service: Arc<Service>, tls: Option<TlsFiles>) -> Self {
